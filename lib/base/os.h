@@ -1,0 +1,73 @@
+/* os - every call to the operating system. One implementation per system: os_posix.c (with the
+ * few Linux and macOS differences inside), os_windows.c. Nothing here knows about models. */
+#ifndef LM_BASE_OS_H
+#define LM_BASE_OS_H
+
+#include "base/alloc.h"
+
+#include <stdbool.h>
+#include <stddef.h>
+
+/* --- files ------------------------------------------------------------------------------- */
+
+typedef struct lm_os_file {
+    intptr_t handle; /* -1: none */
+} lm_os_file;
+
+typedef struct lm_os_mapping {
+    const void *data;
+    uint64_t size;
+    intptr_t handle; /* private to the implementation */
+} lm_os_mapping;
+
+int32_t lm_os_file_open(const char *path, lm_os_file *out);      /* for reading */
+int32_t lm_os_file_dup(int fd, lm_os_file *out);                 /* the caller keeps its own fd */
+void lm_os_file_close(lm_os_file *file);
+int32_t lm_os_file_size(lm_os_file file, uint64_t *out);         /* regular files only */
+int32_t lm_os_file_read(lm_os_file file, uint64_t offset, void *into, size_t size); /* all or fail */
+
+/* Maps the whole file read-only. Truncation by others while mapped is a documented limit. */
+int32_t lm_os_map(lm_os_file file, uint64_t size, lm_os_mapping *out);
+void lm_os_unmap(lm_os_mapping *map);
+/* Hints that a range will be read soon, in order. Best effort. */
+void lm_os_map_will_need(const lm_os_mapping *map, uint64_t offset, uint64_t size);
+
+/* Writes a file as a whole or not at all: a temporary beside it, flushed, renamed over it. */
+int32_t lm_os_file_replace(const char *path, const void *data, size_t size);
+
+/* --- time, processor, memory --------------------------------------------------------------- */
+
+uint64_t lm_os_now_ns(void); /* monotonic */
+uint32_t lm_os_cpu_count(void); /* respects affinity and, on Linux, the cgroup quota; at least 1 */
+uint64_t lm_os_memory_total(void); /* 0: unknown */
+uint64_t lm_os_memory_free(void);
+
+/* --- threads --------------------------------------------------------------------------------- */
+
+typedef struct lm_os_thread { void *impl; } lm_os_thread;
+typedef struct lm_os_mutex { void *impl; } lm_os_mutex;
+typedef struct lm_os_cond { void *impl; } lm_os_cond;
+
+int32_t lm_os_thread_start(lm_allocator *a, void (*fn)(void *arg), void *arg, lm_os_thread *out);
+void lm_os_thread_join(lm_allocator *a, lm_os_thread *thread);
+uint64_t lm_os_thread_id(void); /* of the calling thread, never 0 */
+void lm_os_thread_yield(void);
+
+int32_t lm_os_mutex_init(lm_allocator *a, lm_os_mutex *out);
+void lm_os_mutex_finish(lm_allocator *a, lm_os_mutex *mutex); /* a zeroed one is fine */
+void lm_os_mutex_lock(lm_os_mutex *mutex);
+void lm_os_mutex_unlock(lm_os_mutex *mutex);
+
+int32_t lm_os_cond_init(lm_allocator *a, lm_os_cond *out);
+void lm_os_cond_finish(lm_allocator *a, lm_os_cond *cond);
+void lm_os_cond_wait(lm_os_cond *cond, lm_os_mutex *mutex);
+void lm_os_cond_wake_one(lm_os_cond *cond);
+void lm_os_cond_wake_all(lm_os_cond *cond);
+
+/* --- shared objects -------------------------------------------------------------------------- */
+
+int32_t lm_os_library_open(const char *path, void **out);
+void lm_os_library_close(void *library);
+void *lm_os_library_symbol(void *library, const char *name); /* NULL: absent */
+
+#endif

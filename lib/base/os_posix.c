@@ -1,0 +1,400 @@
+/* os_posix.c - the operating system on Linux, macOS and other POSIX systems. */
+#if defined(__linux__) && !defined(_GNU_SOURCE)
+#define _GNU_SOURCE
+#endif
+#if !defined(_FILE_OFFSET_BITS)
+#define _FILE_OFFSET_BITS 64
+#endif
+#include "base/os.h"
+
+#include "base/checked.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <pthread.h>
+#include <sched.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
+#include <time.h>
+#include <unistd.h>
+#if !defined(LM_STATIC_ONLY)
+#include <dlfcn.h>
+#endif
+
+/* --- files ------------------------------------------------------------------------------- */
+
+int32_t lm_os_file_open(const char *path, lm_os_file *out)
+{
+    out->handle = open(path, O_RDONLY | O_CLOEXEC);
+    if (out->handle < 0)
+        return lm_fail(errno == ENOENT ? LLM_E_NOT_FOUND : LLM_E_IO, "cannot open '%s': %s", path,
+                       strerror(errno));
+    return LLM_OK;
+}
+
+int32_t lm_os_file_dup(int fd, lm_os_file *out)
+{
+    out->handle = fcntl(fd, F_DUPFD_CLOEXEC, 0);
+    if (out->handle < 0)
+        return lm_fail(LLM_E_IO, "cannot use file descriptor %d: %s", fd, strerror(errno));
+    return LLM_OK;
+}
+
+void lm_os_file_close(lm_os_file *file)
+{
+    if (file->handle >= 0)
+        close((int)file->handle);
+    file->handle = -1;
+}
+
+int32_t lm_os_file_size(lm_os_file file, uint64_t *out)
+{
+    struct stat info;
+    if (fstat((int)file.handle, &info) != 0)
+        return lm_fail(LLM_E_IO, "cannot ask for the file's size: %s", strerror(errno));
+    if (!S_ISREG(info.st_mode))
+        return lm_fail(LLM_E_IO, "not a regular file; open a file, or use callbacks for a stream");
+    *out = (uint64_t)info.st_size;
+    return LLM_OK;
+}
+
+int32_t lm_os_file_read(lm_os_file file, uint64_t offset, void *into, size_t size)
+{
+    char *at = into;
+    while (size > 0) {
+        size_t part = size < (1u << 30) ? size : (1u << 30);
+        ssize_t got = pread((int)file.handle, at, part, (off_t)offset);
+        if (got < 0 && errno == EINTR)
+            continue;
+        if (got < 0)
+            return lm_fail(LLM_E_IO, "cannot read at offset %llu: %s", (unsigned long long)offset,
+                           strerror(errno));
+        if (got == 0)
+            return lm_fail(LLM_E_IO, "the file ends at offset %llu, earlier than it said",
+                           (unsigned long long)offset);
+        at += got;
+        offset += (uint64_t)got;
+        size -= (size_t)got;
+    }
+    return LLM_OK;
+}
+
+int32_t lm_os_map(lm_os_file file, uint64_t size, lm_os_mapping *out)
+{
+    if (size == 0 || !lm_fits_size(size))
+        return lm_fail(LLM_E_IO, "cannot map a file of %llu bytes", (unsigned long long)size);
+    void *data = mmap(NULL, (size_t)size, PROT_READ, MAP_PRIVATE, (int)file.handle, 0);
+    if (data == MAP_FAILED)
+        return lm_fail(LLM_E_IO, "cannot map %llu bytes: %s", (unsigned long long)size,
+                       strerror(errno));
+    *out = (lm_os_mapping){data, size, 0};
+    return LLM_OK;
+}
+
+void lm_os_unmap(lm_os_mapping *map)
+{
+    if (map->data != NULL)
+        munmap((void *)(uintptr_t)map->data, (size_t)map->size);
+    map->data = NULL;
+}
+
+void lm_os_map_will_need(const lm_os_mapping *map, uint64_t offset, uint64_t size)
+{
+    uint64_t page = (uint64_t)sysconf(_SC_PAGESIZE);
+    uint64_t start = offset / page * page;
+    if (map->data == NULL || !lm_inside(offset, size, map->size))
+        return;
+    char *at = (char *)(uintptr_t)map->data + start;
+    posix_madvise(at, (size_t)(offset + size - start), POSIX_MADV_WILLNEED);
+}
+
+static int32_t write_all(int fd, const char *data, size_t size)
+{
+    while (size > 0) {
+        ssize_t put = write(fd, data, size < (1u << 30) ? size : (1u << 30));
+        if (put < 0 && errno == EINTR)
+            continue;
+        if (put < 0)
+            return lm_fail(LLM_E_IO, "cannot write: %s", strerror(errno));
+        data += put;
+        size -= (size_t)put;
+    }
+    if (fsync(fd) != 0)
+        return lm_fail(LLM_E_IO, "cannot flush: %s", strerror(errno));
+    return LLM_OK;
+}
+
+static void sync_directory_of(const char *path)
+{
+    char directory[4096];
+    const char *slash = strrchr(path, '/');
+    size_t length = slash == NULL ? 1 : (size_t)(slash - path) + (slash == path);
+    if (length >= sizeof directory)
+        return;
+    memcpy(directory, slash == NULL ? "." : path, length);
+    directory[length] = '\0';
+    int fd = open(directory, O_RDONLY | O_CLOEXEC);
+    if (fd >= 0) {
+        fsync(fd);
+        close(fd);
+    }
+}
+
+int32_t lm_os_file_replace(const char *path, const void *data, size_t size)
+{
+    char temporary[4096];
+    int length = snprintf(temporary, sizeof temporary, "%s.%ld.tmp", path, (long)getpid());
+    if (length < 0 || (size_t)length >= sizeof temporary)
+        return lm_fail(LLM_E_INVALID, "the path '%s' is too long", path);
+    int fd = open(temporary, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0666);
+    if (fd < 0)
+        return lm_fail(LLM_E_IO, "cannot create '%s': %s", temporary, strerror(errno));
+    int32_t rc = write_all(fd, data, size);
+    if (close(fd) != 0 && rc == LLM_OK)
+        rc = lm_fail(LLM_E_IO, "cannot close '%s': %s", temporary, strerror(errno));
+    if (rc == LLM_OK && rename(temporary, path) != 0)
+        rc = lm_fail(LLM_E_IO, "cannot rename '%s' to '%s': %s", temporary, path, strerror(errno));
+    if (rc < 0) {
+        unlink(temporary);
+        return rc;
+    }
+    sync_directory_of(path);
+    return LLM_OK;
+}
+
+/* --- time, processor, memory ----------------------------------------------------------- */
+
+uint64_t lm_os_now_ns(void)
+{
+    struct timespec now;
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    return (uint64_t)now.tv_sec * 1000000000u + (uint64_t)now.tv_nsec;
+}
+
+#if defined(__linux__)
+/* cgroup v2 "quota period" or v1's two files; 0 when there is no quota. */
+static uint32_t cgroup_cpus(void)
+{
+    long long quota = -1, period = 0;
+    FILE *file = fopen("/sys/fs/cgroup/cpu.max", "re");
+    if (file != NULL) {
+        if (fscanf(file, "%lld %lld", &quota, &period) != 2)
+            quota = -1;
+        fclose(file);
+    } else {
+        file = fopen("/sys/fs/cgroup/cpu/cpu.cfs_quota_us", "re");
+        if (file != NULL) {
+            if (fscanf(file, "%lld", &quota) != 1)
+                quota = -1;
+            fclose(file);
+        }
+        file = fopen("/sys/fs/cgroup/cpu/cpu.cfs_period_us", "re");
+        if (file != NULL) {
+            if (fscanf(file, "%lld", &period) != 1)
+                period = 0;
+            fclose(file);
+        }
+    }
+    if (quota <= 0 || period <= 0)
+        return 0;
+    long long cpus = (quota + period - 1) / period;
+    return cpus < 1 ? 1 : (uint32_t)cpus;
+}
+#endif
+
+uint32_t lm_os_cpu_count(void)
+{
+    long online = sysconf(_SC_NPROCESSORS_ONLN);
+    uint32_t count = online < 1 ? 1 : (uint32_t)online;
+#if defined(__linux__)
+    cpu_set_t set;
+    if (sched_getaffinity(0, sizeof set, &set) == 0 && CPU_COUNT(&set) > 0)
+        count = lm_min_u32(count, (uint32_t)CPU_COUNT(&set));
+    uint32_t quota = cgroup_cpus();
+    if (quota > 0)
+        count = lm_min_u32(count, quota);
+#endif
+    return count;
+}
+
+uint64_t lm_os_memory_total(void)
+{
+    long pages = sysconf(_SC_PHYS_PAGES), size = sysconf(_SC_PAGESIZE);
+    return pages < 0 || size < 0 ? 0 : (uint64_t)pages * (uint64_t)size;
+}
+
+uint64_t lm_os_memory_free(void)
+{
+#if defined(_SC_AVPHYS_PAGES)
+    long pages = sysconf(_SC_AVPHYS_PAGES), size = sysconf(_SC_PAGESIZE);
+    return pages < 0 || size < 0 ? 0 : (uint64_t)pages * (uint64_t)size;
+#else
+    return 0;
+#endif
+}
+
+/* --- threads ----------------------------------------------------------------------------- */
+
+typedef struct thread_impl {
+    pthread_t handle;
+    void (*fn)(void *arg);
+    void *arg;
+} thread_impl;
+
+static void *thread_main(void *arg)
+{
+    thread_impl *impl = arg;
+    impl->fn(impl->arg);
+    return NULL;
+}
+
+int32_t lm_os_thread_start(lm_allocator *a, void (*fn)(void *arg), void *arg, lm_os_thread *out)
+{
+    thread_impl *impl = LM_NEW(a, thread_impl);
+    if (impl == NULL)
+        return LLM_E_MEMORY;
+    impl->fn = fn;
+    impl->arg = arg;
+    int error = pthread_create(&impl->handle, NULL, thread_main, impl);
+    if (error != 0) {
+        LM_DELETE(a, impl);
+        return lm_fail(LLM_E_MEMORY, "cannot start a thread: %s", strerror(error));
+    }
+    out->impl = impl;
+    return LLM_OK;
+}
+
+void lm_os_thread_join(lm_allocator *a, lm_os_thread *thread)
+{
+    thread_impl *impl = thread->impl;
+    if (impl == NULL)
+        return;
+    pthread_join(impl->handle, NULL);
+    LM_DELETE(a, impl);
+    thread->impl = NULL;
+}
+
+uint64_t lm_os_thread_id(void)
+{
+    static _Thread_local char mark; /* its address is unique among live threads */
+    return (uint64_t)(uintptr_t)&mark;
+}
+
+void lm_os_thread_yield(void)
+{
+    sched_yield();
+}
+
+int32_t lm_os_mutex_init(lm_allocator *a, lm_os_mutex *out)
+{
+    pthread_mutex_t *impl = LM_NEW(a, pthread_mutex_t);
+    if (impl == NULL)
+        return LLM_E_MEMORY;
+    if (pthread_mutex_init(impl, NULL) != 0) {
+        LM_DELETE(a, impl);
+        return lm_fail(LLM_E_MEMORY, "cannot make a mutex");
+    }
+    out->impl = impl;
+    return LLM_OK;
+}
+
+void lm_os_mutex_finish(lm_allocator *a, lm_os_mutex *mutex)
+{
+    pthread_mutex_t *impl = mutex->impl;
+    if (impl == NULL)
+        return;
+    pthread_mutex_destroy(impl);
+    LM_DELETE(a, impl);
+    mutex->impl = NULL;
+}
+
+void lm_os_mutex_lock(lm_os_mutex *mutex)
+{
+    pthread_mutex_lock(mutex->impl);
+}
+
+void lm_os_mutex_unlock(lm_os_mutex *mutex)
+{
+    pthread_mutex_unlock(mutex->impl);
+}
+
+int32_t lm_os_cond_init(lm_allocator *a, lm_os_cond *out)
+{
+    pthread_cond_t *impl = LM_NEW(a, pthread_cond_t);
+    if (impl == NULL)
+        return LLM_E_MEMORY;
+    if (pthread_cond_init(impl, NULL) != 0) {
+        LM_DELETE(a, impl);
+        return lm_fail(LLM_E_MEMORY, "cannot make a condition variable");
+    }
+    out->impl = impl;
+    return LLM_OK;
+}
+
+void lm_os_cond_finish(lm_allocator *a, lm_os_cond *cond)
+{
+    pthread_cond_t *impl = cond->impl;
+    if (impl == NULL)
+        return;
+    pthread_cond_destroy(impl);
+    LM_DELETE(a, impl);
+    cond->impl = NULL;
+}
+
+void lm_os_cond_wait(lm_os_cond *cond, lm_os_mutex *mutex)
+{
+    pthread_cond_wait(cond->impl, mutex->impl);
+}
+
+void lm_os_cond_wake_one(lm_os_cond *cond)
+{
+    pthread_cond_signal(cond->impl);
+}
+
+void lm_os_cond_wake_all(lm_os_cond *cond)
+{
+    pthread_cond_broadcast(cond->impl);
+}
+
+/* --- shared objects ------------------------------------------------------------------------ */
+
+#if defined(LM_STATIC_ONLY)
+int32_t lm_os_library_open(const char *path, void **out)
+{
+    *out = NULL;
+    return lm_fail(LLM_E_UNSUPPORTED, "'%s' not opened: this build loads no modules", path);
+}
+
+void lm_os_library_close(void *library)
+{
+    (void)library;
+}
+
+void *lm_os_library_symbol(void *library, const char *name)
+{
+    (void)library;
+    (void)name;
+    return NULL;
+}
+#else
+int32_t lm_os_library_open(const char *path, void **out)
+{
+    *out = dlopen(path, RTLD_NOW | RTLD_LOCAL);
+    if (*out == NULL)
+        return lm_fail(LLM_E_NOT_FOUND, "cannot load '%s': %s", path, dlerror());
+    return LLM_OK;
+}
+
+void lm_os_library_close(void *library)
+{
+    if (library != NULL)
+        dlclose(library);
+}
+
+void *lm_os_library_symbol(void *library, const char *name)
+{
+    return dlsym(library, name);
+}
+#endif

@@ -1,0 +1,79 @@
+/* status.c - the per-thread message buffer and the table of names. */
+#include "base/status.h"
+
+#include <stdarg.h>
+#include <stdio.h>
+#include <string.h>
+
+static _Thread_local char message[LM_MESSAGE_SIZE];
+
+static const struct {
+    int32_t code;
+    const char *name;
+} names[] = {
+    {LLM_OK, "LLM_OK"},
+    {LLM_DONE, "LLM_DONE"},
+    {LLM_AGAIN, "LLM_AGAIN"},
+    {LLM_E_INVALID, "LLM_E_INVALID"},
+    {LLM_E_MEMORY, "LLM_E_MEMORY"},
+    {LLM_E_IO, "LLM_E_IO"},
+    {LLM_E_FORMAT, "LLM_E_FORMAT"},
+    {LLM_E_UNSUPPORTED, "LLM_E_UNSUPPORTED"},
+    {LLM_E_NOT_FOUND, "LLM_E_NOT_FOUND"},
+    {LLM_E_LIMIT, "LLM_E_LIMIT"},
+    {LLM_E_BUDGET, "LLM_E_BUDGET"},
+    {LLM_E_CONTEXT_FULL, "LLM_E_CONTEXT_FULL"},
+    {LLM_E_BUSY, "LLM_E_BUSY"},
+    {LLM_E_CANCELLED, "LLM_E_CANCELLED"},
+    {LLM_E_DEVICE, "LLM_E_DEVICE"},
+    {LLM_E_NUMERIC, "LLM_E_NUMERIC"},
+    {LLM_E_STATE, "LLM_E_STATE"},
+    {LLM_E_BUFFER, "LLM_E_BUFFER"},
+    {LLM_E_MISMATCH, "LLM_E_MISMATCH"},
+    {LLM_E_INTERNAL, "LLM_E_INTERNAL"},
+};
+
+int32_t lm_fail(int32_t code, const char *format, ...)
+{
+    va_list args;
+    va_start(args, format);
+    vsnprintf(message, sizeof message, format, args);
+    va_end(args);
+    return code;
+}
+
+int32_t lm_fail_within(int32_t code, const char *format, ...)
+{
+    char inner[LM_MESSAGE_SIZE];
+    memcpy(inner, message, sizeof inner);
+    va_list args;
+    va_start(args, format);
+    int used = vsnprintf(message, sizeof message, format, args);
+    va_end(args);
+    if (used >= 0 && (size_t)used + 3 < sizeof message)
+        snprintf(message + used, sizeof message - (size_t)used, ": %s", inner);
+    return code;
+}
+
+int32_t lm_fail_again(int32_t code, const char *text)
+{
+    return lm_fail(code, "%s", text);
+}
+
+const char *lm_message(void)
+{
+    return message;
+}
+
+LLM_API const char *llm_last_error(void)
+{
+    return message;
+}
+
+LLM_API const char *llm_status_name(int32_t status)
+{
+    for (size_t i = 0; i < sizeof names / sizeof names[0]; i++)
+        if (names[i].code == status)
+            return names[i].name;
+    return "unknown status";
+}
