@@ -38,8 +38,8 @@ static inline uint16_t lm_f32_to_f16(float v)
     uint32_t bits = lm_f32_bits(v);
     uint16_t sign = (uint16_t)(bits >> 16 & 0x8000u);
     uint32_t magnitude = bits & 0x7fffffffu;
-    if (magnitude > 0x7f800000u)
-        return (uint16_t)(sign | 0x7e00u);
+    if (magnitude > 0x7f800000u) /* quiet, with the payload that fits */
+        return (uint16_t)(sign | 0x7e00u | (magnitude >> 13 & 0x3ffu));
     if (magnitude >= 0x477ff000u) /* 65520 and more round to infinity */
         return (uint16_t)(sign | 0x7c00u);
     if (magnitude < 0x38800000u) { /* below 2^-14: adding 0.5 lets the hardware round */
