@@ -1,0 +1,290 @@
+/* check.c - proves a graph sound before any backend sees it: every index in range, every width what the
+ * step needs. Backends rely on it and do not check again. */
+#include "step/network.h"
+
+typedef struct context {
+    const lm_network *n;
+    const lm_graph *g;
+    const lm_step *s;
+    size_t index;
+} context;
+
+#define WANT(c, condition)                                                                         \
+    do {                                                                                           \
+        if (!(condition))                                                                          \
+            return lm_fail(LLM_E_INTERNAL, "step %u (%s, layer %u): %s does not hold",             \
+                           (unsigned)(c)->index, lm_step_name((c)->s->kind),                       \
+                           (unsigned)(c)->s->layer, #condition);                                   \
+    } while (0)
+
+static uint32_t width_in(const context *c, uint32_t i)
+{
+    uint32_t slot = c->s->in[i];
+    return slot < c->g->n_slots ? c->g->slots[slot].width : 0;
+}
+
+static uint32_t width_out(const context *c, uint32_t i)
+{
+    uint32_t slot = c->s->out[i];
+    return slot < c->g->n_slots ? c->g->slots[slot].width : 0;
+}
+
+static bool weight_is(const context *c, uint32_t w, uint32_t rows, uint32_t cols)
+{
+    return w < c->n->n_weights && c->n->weights[w].rows == rows && c->n->weights[w].cols == cols;
+}
+
+/* A vector weight with this many values, however they are shaped; or absent. */
+static bool vector_or_none(const context *c, uint32_t w, uint64_t values)
+{
+    return w == LM_NONE || (w < c->n->n_weights && (c->n->weights[w].uses & LM_USE_VECTOR) != 0 &&
+                            (uint64_t)c->n->weights[w].rows * c->n->weights[w].cols == values);
+}
+
+static bool linear_fits(const context *c, const lm_linear *l, uint32_t in, uint32_t out)
+{
+    return weight_is(c, l->weight, out, in) && c->n->weights[l->weight].experts >= 1 &&
+           vector_or_none(c, l->bias, (uint64_t)out * c->n->weights[l->weight].experts);
+}
+
+static bool linear_fits_or_none(const context *c, const lm_linear *l, uint32_t in, uint32_t out)
+{
+    return l->weight == LM_NONE || linear_fits(c, l, in, out);
+}
+
+static uint32_t rows_of(const context *c, const lm_linear *l)
+{
+    return l->weight < c->n->n_weights ? c->n->weights[l->weight].rows : 0;
+}
+
+static bool kv_entry(const context *c, uint32_t cache, uint32_t kv_heads, uint32_t k_dim, uint32_t v_dim)
+{
+    if (cache >= c->n->n_caches)
+        return false;
+    const lm_cache_entry *e = &c->n->caches[cache];
+    return e->group < c->n->n_groups && e->kv_heads == kv_heads && e->k_dim == k_dim &&
+           e->v_dim == v_dim;
+}
+
+static bool norm_fits(const context *c, const lm_norm *norm, uint32_t width)
+{
+    uint32_t group = norm->group == 0 ? width : norm->group;
+    if (group == 0 || width % group != 0)
+        return false;
+    return (vector_or_none(c, norm->weight, group) || vector_or_none(c, norm->weight, width)) &&
+           (vector_or_none(c, norm->bias, group) || vector_or_none(c, norm->bias, width));
+}
+
+static bool rope_fits(const context *c, const lm_rope *rope, uint32_t head_dim)
+{
+    return rope->style == LM_ROPE_NONE ||
+           (rope->style <= LM_ROPE_HALVES && rope->dims % 2 == 0 && rope->dims >= 2 &&
+            rope->dims <= head_dim && vector_or_none(c, rope->factors, rope->dims / 2));
+}
+
+static int32_t check_attn(const context *c, const lm_attn *a)
+{
+    WANT(c, a->heads > 0 && a->kv_heads > 0 && a->heads % a->kv_heads == 0);
+    WANT(c, kv_entry(c, a->cache, a->kv_heads, a->k_dim, a->v_dim));
+    WANT(c, width_in(c, 0) == a->heads * a->k_dim);
+    WANT(c, vector_or_none(c, a->sinks, a->heads));
+    return LLM_OK;
+}
+
+static int32_t check_route(const context *c, const lm_route *r)
+{
+    WANT(c, r->used >= 1 && r->used <= r->experts);
+    WANT(c, vector_or_none(c, r->bias, r->experts));
+    return LLM_OK;
+}
+
+static int32_t check_coarse(const context *c)
+{
+    const lm_step *s = c->s;
+    switch (s->kind) {
+    case LM_STEP_QKV_ROPE_APPEND: {
+        uint32_t in = width_in(c, 0);
+        WANT(c, linear_fits(c, &s->u.qkv.q, in, s->u.qkv.heads * s->u.qkv.k_dim));
+        WANT(c, linear_fits(c, &s->u.qkv.k, in, s->u.qkv.kv_heads * s->u.qkv.k_dim));
+        WANT(c, linear_fits(c, &s->u.qkv.v, in, s->u.qkv.kv_heads * s->u.qkv.v_dim));
+        WANT(c, width_out(c, 0) == s->u.qkv.heads * s->u.qkv.k_dim);
+        WANT(c, norm_fits(c, &s->u.qkv.q_norm, s->u.qkv.heads * s->u.qkv.k_dim));
+        WANT(c, norm_fits(c, &s->u.qkv.k_norm, s->u.qkv.kv_heads * s->u.qkv.k_dim));
+        WANT(c, rope_fits(c, &s->u.qkv.rope, s->u.qkv.k_dim));
+        WANT(c, kv_entry(c, s->u.qkv.cache, s->u.qkv.kv_heads, s->u.qkv.k_dim, s->u.qkv.v_dim));
+        return LLM_OK;
+    }
+    case LM_STEP_ATTN_OUT:
+        LM_TRY(check_attn(c, &s->u.attn_out.attn));
+        WANT(c, linear_fits(c, &s->u.attn_out.out, s->u.attn_out.attn.heads * s->u.attn_out.attn.v_dim,
+                            width_out(c, 0)));
+        WANT(c, s->in[1] == LM_NONE || width_in(c, 1) == width_out(c, 0));
+        return LLM_OK;
+    case LM_STEP_GLU_FFN: {
+        uint32_t ff = rows_of(c, &s->u.ffn.up);
+        WANT(c, linear_fits(c, &s->u.ffn.up, width_in(c, 0), ff));
+        WANT(c, linear_fits_or_none(c, &s->u.ffn.gate, width_in(c, 0), ff));
+        WANT(c, linear_fits(c, &s->u.ffn.down, ff, width_out(c, 0)));
+        WANT(c, s->in[1] == LM_NONE || width_in(c, 1) == width_out(c, 0));
+        return LLM_OK;
+    }
+    case LM_STEP_MOE_FFN: {
+        uint32_t ff = rows_of(c, &s->u.moe.up), shared = rows_of(c, &s->u.moe.shared_up);
+        LM_TRY(check_route(c, &s->u.moe.route));
+        WANT(c, linear_fits(c, &s->u.moe.router, width_in(c, 0), s->u.moe.route.experts));
+        WANT(c, linear_fits(c, &s->u.moe.gate, width_in(c, 0), ff));
+        WANT(c, linear_fits(c, &s->u.moe.up, width_in(c, 0), ff));
+        WANT(c, linear_fits(c, &s->u.moe.down, ff, width_out(c, 0)));
+        WANT(c, c->n->weights[s->u.moe.gate.weight].experts == s->u.moe.route.experts);
+        WANT(c, c->n->weights[s->u.moe.up.weight].experts == s->u.moe.route.experts);
+        WANT(c, c->n->weights[s->u.moe.down.weight].experts == s->u.moe.route.experts);
+        WANT(c, linear_fits_or_none(c, &s->u.moe.shared_down, shared, width_out(c, 0)));
+        WANT(c, s->u.moe.shared_down.weight == LM_NONE ||
+                    (linear_fits(c, &s->u.moe.shared_gate, width_in(c, 0), shared) &&
+                     linear_fits(c, &s->u.moe.shared_up, width_in(c, 0), shared)));
+        WANT(c, linear_fits_or_none(c, &s->u.moe.shared_router, width_in(c, 0), 1));
+        WANT(c, s->in[1] == LM_NONE || width_in(c, 1) == width_out(c, 0));
+        return LLM_OK;
+    }
+    case LM_STEP_HEAD:
+        WANT(c, norm_fits(c, &s->u.head.norm, width_in(c, 0)));
+        WANT(c, linear_fits(c, &s->u.head.out, width_in(c, 0), width_out(c, 0)));
+        return LLM_OK;
+    default:
+        return lm_fail(LLM_E_UNSUPPORTED, "the step '%s' is not built yet", lm_step_name(s->kind));
+    }
+}
+
+static int32_t check_state(const context *c)
+{
+    const lm_step *s = c->s;
+    if (s->kind == LM_STEP_CONV_STATE) {
+        const lm_conv *v = &s->u.conv;
+        WANT(c, v->cache < c->n->n_caches && v->kernel >= 1);
+        WANT(c, c->n->caches[v->cache].conv_values == v->channels * (v->kernel - 1));
+        WANT(c, width_in(c, 0) == v->channels && width_out(c, 0) == v->channels);
+        WANT(c, v->weight != LM_NONE);
+        WANT(c, vector_or_none(c, v->weight, (uint64_t)v->channels * v->kernel));
+        WANT(c, vector_or_none(c, v->bias, v->channels));
+        return LLM_OK;
+    }
+    const lm_scan *v = &s->u.scan;
+    WANT(c, v->kind == LM_SCAN_MAMBA2);
+    WANT(c, v->groups > 0 && v->heads % v->groups == 0 && v->cache < c->n->n_caches);
+    WANT(c, c->n->caches[v->cache].scan_values == v->heads * v->head_dim * v->state);
+    WANT(c, width_in(c, 0) == v->heads * v->head_dim + 2 * v->groups * v->state);
+    WANT(c, width_in(c, 1) == v->heads && width_out(c, 0) == v->heads * v->head_dim);
+    WANT(c, v->a != LM_NONE && vector_or_none(c, v->a, v->heads));
+    WANT(c, vector_or_none(c, v->d, v->heads) && vector_or_none(c, v->dt_bias, v->heads));
+    return LLM_OK;
+}
+
+static int32_t check_expert(const context *c)
+{
+    const lm_step *s = c->s;
+    const lm_linear *l = &s->u.expert.linear;
+    uint32_t used = s->u.expert.used;
+    WANT(c, used >= 1 && width_in(c, 1) == used);
+    uint32_t in = s->u.expert.per_expert_input ? width_in(c, 0) / used : width_in(c, 0);
+    WANT(c, linear_fits(c, l, in, width_out(c, 0) / used) && width_out(c, 0) % used == 0);
+    return LLM_OK;
+}
+
+static int32_t check_step(const context *c)
+{
+    const lm_step *s = c->s;
+    switch (s->kind) {
+    case LM_STEP_EMBED:
+        WANT(c, weight_is(c, s->u.embed.weight, c->n->weights[s->u.embed.weight].rows, width_out(c, 0)));
+        WANT(c, s->u.embed.source <= LM_EMBED_CONSTANT);
+        return LLM_OK;
+    case LM_STEP_GATHER_ROWS:
+        WANT(c, width_in(c, 0) == width_out(c, 0));
+        return LLM_OK;
+    case LM_STEP_COPY:
+        WANT(c, s->u.copy.in_column + s->u.copy.width <= width_in(c, 0));
+        WANT(c, s->u.copy.out_column + s->u.copy.width <= width_out(c, 0));
+        return LLM_OK;
+    case LM_STEP_CONCAT:
+        WANT(c, width_in(c, 0) + width_in(c, 1) == width_out(c, 0));
+        return LLM_OK;
+    case LM_STEP_ADD:
+        WANT(c, width_in(c, 0) == width_out(c, 0) && width_in(c, 1) == width_out(c, 0));
+        return LLM_OK;
+    case LM_STEP_ROW_ADD:
+        WANT(c, width_in(c, 0) == width_out(c, 0));
+        WANT(c, vector_or_none(c, s->u.vector.weight, width_out(c, 0)));
+        return LLM_OK;
+    case LM_STEP_SCALE:
+    case LM_STEP_POOL:
+    case LM_STEP_TAP:
+    case LM_STEP_ALL_REDUCE:
+        WANT(c, width_in(c, 0) == width_out(c, 0));
+        return LLM_OK;
+    case LM_STEP_NORM:
+        WANT(c, width_in(c, 0) == width_out(c, 0) && norm_fits(c, &s->u.norm, width_in(c, 0)));
+        return LLM_OK;
+    case LM_STEP_ACT_MUL:
+        WANT(c, width_in(c, 0) == width_out(c, 0));
+        WANT(c, s->in[1] == LM_NONE || width_in(c, 1) == width_out(c, 0));
+        return LLM_OK;
+    case LM_STEP_LINEAR:
+        WANT(c, linear_fits(c, &s->u.linear, width_in(c, 0), width_out(c, 0)));
+        return LLM_OK;
+    case LM_STEP_LINEAR_EXPERT:
+        return check_expert(c);
+    case LM_STEP_ROUTE_TOPK:
+        LM_TRY(check_route(c, &s->u.route));
+        WANT(c, width_in(c, 0) == s->u.route.experts && width_out(c, 0) == s->u.route.used);
+        WANT(c, width_out(c, 1) == s->u.route.used && c->g->slots[s->out[0]].type == LM_SLOT_I32);
+        return LLM_OK;
+    case LM_STEP_COMBINE:
+        WANT(c, width_in(c, 1) == s->u.combine.used);
+        WANT(c, width_in(c, 0) == width_out(c, 0) * s->u.combine.used);
+        return LLM_OK;
+    case LM_STEP_ROPE:
+        WANT(c, width_in(c, 0) == width_out(c, 0));
+        WANT(c, width_in(c, 0) == s->u.rope.heads * s->u.rope.head_dim);
+        WANT(c, rope_fits(c, &s->u.rope.rope, s->u.rope.head_dim));
+        return LLM_OK;
+    case LM_STEP_KV_APPEND: {
+        WANT(c, s->u.append.cache < c->n->n_caches);
+        const lm_cache_entry *e = &c->n->caches[s->u.append.cache];
+        WANT(c, width_in(c, 0) == e->kv_heads * e->k_dim && width_in(c, 1) == e->kv_heads * e->v_dim);
+        return LLM_OK;
+    }
+    case LM_STEP_ATTN_PAGED:
+        LM_TRY(check_attn(c, &s->u.attn));
+        WANT(c, width_out(c, 0) == s->u.attn.heads * s->u.attn.v_dim);
+        return LLM_OK;
+    case LM_STEP_CONV_STATE:
+    case LM_STEP_SCAN_STATE:
+        return check_state(c);
+    default:
+        return check_coarse(c);
+    }
+}
+
+static int32_t check_slots(const context *c)
+{
+    for (uint32_t i = 0; i < LM_STEP_INS; i++)
+        WANT(c, c->s->in[i] == LM_NONE || c->s->in[i] < c->g->n_slots);
+    for (uint32_t i = 0; i < LM_STEP_OUTS; i++)
+        WANT(c, c->s->out[i] == LM_NONE || c->s->out[i] < c->g->n_slots);
+    return LLM_OK;
+}
+
+int32_t lm_graph_check(const lm_network *n, const lm_graph *g)
+{
+    for (size_t i = 0; i < g->n_steps; i++) {
+        context c = {n, g, &g->steps[i], i};
+        WANT(&c, c.s->kind < LM_STEP_COUNT);
+        LM_TRY(check_slots(&c));
+        if (c.s->kind == LM_STEP_EMBED)
+            WANT(&c, c.s->u.embed.weight < n->n_weights);
+        LM_TRY(check_step(&c));
+    }
+    if (g->n_steps == 0 || g->result >= g->n_slots)
+        return lm_fail(LLM_E_INTERNAL, "the graph '%s' has no result", g->name);
+    return LLM_OK;
+}
