@@ -9,7 +9,8 @@
 
 enum {
     LM_HPARAM_U32, LM_HPARAM_F32, LM_HPARAM_BOOL,
-    LM_HPARAM_U32_LAYERS /* a number, or an array with one per layer */
+    LM_HPARAM_U32_LAYERS, /* a number, or an array with one per layer; field: uint32_t * */
+    LM_HPARAM_SCALING     /* the name of a RoPE scaling, stored as LM_SCALING_... */
 };
 
 typedef struct lm_hparam_row {
@@ -44,7 +45,7 @@ enum {
 
 /* Sizes of a tensor's dimensions, resolved from the hyper-parameters of its layer. */
 enum {
-    LM_DIM_ONE, LM_DIM_WIDTH, LM_DIM_VOCAB, LM_DIM_Q /* heads * k_dim */, LM_DIM_K /* kv_heads * k_dim */,
+    LM_DIM_NONE, LM_DIM_ONE, LM_DIM_WIDTH, LM_DIM_VOCAB, LM_DIM_Q /* heads * k_dim */, LM_DIM_K /* kv_heads * k_dim */,
     LM_DIM_V /* kv_heads * v_dim */, LM_DIM_ATTN /* heads * v_dim */, LM_DIM_QKV /* Q + K + V */,
     LM_DIM_FF, LM_DIM_FF2 /* 2 * ff */, LM_DIM_HEAD_K, LM_DIM_HEADS, LM_DIM_ROPE_HALF, LM_DIM_CONTEXT,
     LM_DIM_TYPES, LM_DIM_EXPERTS, LM_DIM_EXPERT_FF, LM_DIM_SHARED_FF, LM_DIM_INNER, LM_DIM_CONV_CHANNELS,
@@ -58,6 +59,8 @@ enum {
     LM_TENSOR_IF_DENSE = 8u,    /* only in layers without experts */
 };
 
+/* A row may be followed by another for the same role: the first whose tensor is present wins, so
+ * fused and split layouts live in one table. */
 typedef struct lm_tensor_row {
     uint32_t role;
     const char *name;     /* "blk.%u.attn_q.weight" */
@@ -65,13 +68,10 @@ typedef struct lm_tensor_row {
     /* Of the stored tensor: columns (contiguous), rows, experts. A vector has rows LM_DIM_ONE. */
     uint32_t cols, rows, experts;
     uint32_t flags;
-    /* A view of consecutive rows (values, for a vector) of the stored tensor: [first, first + count).
-     * `view_rows` LM_DIM_ONE: all of it. */
-    uint32_t view_first, view_rows; /* sums of LM_DIM_: see lm_view below; 0: from the start */
+    /* A view of consecutive rows (values, for a vector) of the stored tensor: `view_rows` of them (0:
+     * all) behind the sum of the two dimensions in view_first (0: none). */
+    uint32_t view_first[2], view_rows;
 } lm_tensor_row;
-
-/* Up to three dimensions added up: LM_SUM(LM_DIM_Q, LM_DIM_K, 0). LM_DIM_ONE counts nothing here. */
-#define LM_SUM(a, b, c) ((uint32_t)(a) | (uint32_t)(b) << 8 | (uint32_t)(c) << 16)
 
 /* --- emitting ---------------------------------------------------------------------------------------- */
 
@@ -90,7 +90,8 @@ lm_linear lm_role_linear(lm_emit *e, uint32_t role, uint32_t bias_role);
 
 typedef struct lm_arch {
     const char *names[6];          /* values of general.architecture; NULL-terminated */
-    const lm_hparam_row *hparams;  /* beside the common ones (common.c) */
+    const lm_hparam_row *hparams;  /* beside lm_hparams_common; a row with the same key and field
+                                      replaces the common one */
     uint32_t n_hparams;
     const lm_tensor_row *tensors;
     uint32_t n_tensors;
@@ -98,6 +99,14 @@ typedef struct lm_arch {
     int32_t (*check)(lm_hparams *h, const char *name);
     void (*emit)(lm_emit *e);
 } lm_arch;
+
+/* A dimension of layer `layer` (outside the layers: any). */
+uint64_t lm_dim(const lm_hparams *h, uint32_t dim, uint32_t layer);
+/* Has this layer experts instead of one feed-forward block? */
+bool lm_layer_has_experts(const lm_hparams *h, uint32_t layer);
+
+extern const lm_hparam_row lm_hparams_common[];
+extern const uint32_t lm_hparams_common_count;
 
 const lm_arch *lm_arch_by_name(const char *name); /* NULL: unknown */
 const char *lm_arch_name_at(uint32_t index);      /* NULL after the last */

@@ -9,13 +9,13 @@ enum { LM_SCALING_NONE, LM_SCALING_LINEAR, LM_SCALING_YARN, LM_SCALING_LONGROPE 
 
 typedef struct lm_hparams {
     uint32_t n_vocab, n_layers, width, context_train;
-    uint32_t *heads, *kv_heads, *ff; /* [n_layers] */
+    uint32_t *heads, *kv_heads, *ff; /* [n_layers], 0 where a layer has none */
     uint32_t k_dim, v_dim;           /* per head */
     float norm_eps;
     bool causal;
     /* rope */
     uint32_t rope_dims;
-    float rope_base, rope_base_local;
+    float rope_base, rope_base_local; /* local: layers with a window; 0: the same */
     uint32_t rope_scaling;
     float rope_factor, rope_attn_factor, yarn_beta_fast, yarn_beta_slow, yarn_log_multiplier;
     uint32_t rope_context_original;

@@ -1,7 +1,7 @@
 /* registry - the backends compiled in, and modules found beside the library; devices by name.
  *
- * A device list is "cpu", "vulkan:0,cpu", "null:3"; a name without a number is its device 0. Absent or
- * unknown names are errors, never a fallback. */
+ * A device list is "cpu", "vulkan:0,cpu", "null:3"; a name without a number is its device 0; "=2G" behind
+ * it bounds what is placed there. Absent or unknown names are errors, never a fallback. */
 #ifndef LM_BACKEND_REGISTRY_H
 #define LM_BACKEND_REGISTRY_H
 
@@ -14,26 +14,30 @@ extern const uint32_t lm_backends_builtin_count;
 typedef struct lm_device_name {
     char backend[32];
     uint32_t index;
+    uint64_t budget; /* bytes; 0: as much as there is */
 } lm_device_name;
 
-#define LM_MAX_DEVICES 16u
+#define LM_MAX_DEVICES  16u
+#define LM_MAX_BACKENDS 16u
 
 /* Parses a device list; NULL or "" is "cpu". */
 int32_t lm_device_names(const char *list, lm_device_name *names, uint32_t *count);
 
+typedef struct lm_registry_entry {
+    const lm_backend *backend;
+    void *module; /* os library, NULL when compiled in */
+} lm_registry_entry;
+
 typedef struct lm_registry {
     lm_allocator *alloc;
     lm_host host;
-    struct lm_registry_entry {
-        const lm_backend *backend;
-        void *module; /* os library, NULL when compiled in */
-    } entries[16];
+    lm_registry_entry entries[LM_MAX_BACKENDS];
     uint32_t n_entries;
     char module_folder[1024];
 } lm_registry;
 
-/* `module_folder` NULL: modules only beside the library. Loading a module is put off until it is named
- * or devices are listed. */
+/* `module_folder` NULL: modules where the system's loader finds them. A module is loaded when it is first
+ * named. Not thread-safe: the runtime locks around it. */
 int32_t lm_registry_init(lm_registry *r, lm_allocator *alloc, const lm_host *host,
                          const char *module_folder);
 void lm_registry_finish(lm_registry *r);

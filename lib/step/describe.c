@@ -22,44 +22,6 @@ static void put(line *l, const char *format, ...)
     l->used += n < 0 ? 0 : (size_t)n;
 }
 
-/* Calls `visit` for every linear of a step; absent ones are left out. */
-static void each_linear(const lm_step *s, void (*visit)(void *user, const lm_linear *l), void *user)
-{
-    const lm_linear *list[9];
-    size_t n = 0;
-    switch (s->kind) {
-    case LM_STEP_LINEAR: list[n++] = &s->u.linear; break;
-    case LM_STEP_LINEAR_HEADS: list[n++] = &s->u.heads.linear; break;
-    case LM_STEP_LINEAR_EXPERT: list[n++] = &s->u.expert.linear; break;
-    case LM_STEP_QKV_ROPE_APPEND:
-        list[n++] = &s->u.qkv.q;
-        list[n++] = &s->u.qkv.k;
-        list[n++] = &s->u.qkv.v;
-        break;
-    case LM_STEP_ATTN_OUT: list[n++] = &s->u.attn_out.out; break;
-    case LM_STEP_GLU_FFN:
-        list[n++] = &s->u.ffn.gate;
-        list[n++] = &s->u.ffn.up;
-        list[n++] = &s->u.ffn.down;
-        break;
-    case LM_STEP_MOE_FFN:
-        list[n++] = &s->u.moe.router;
-        list[n++] = &s->u.moe.gate;
-        list[n++] = &s->u.moe.up;
-        list[n++] = &s->u.moe.down;
-        list[n++] = &s->u.moe.shared_router;
-        list[n++] = &s->u.moe.shared_gate;
-        list[n++] = &s->u.moe.shared_up;
-        list[n++] = &s->u.moe.shared_down;
-        break;
-    case LM_STEP_HEAD: list[n++] = &s->u.head.out; break;
-    default: break;
-    }
-    for (size_t i = 0; i < n; i++)
-        if (list[i]->weight != LM_NONE)
-            visit(user, list[i]);
-}
-
 typedef struct cost_context {
     const lm_network *n;
     uint32_t used; /* experts per row */
@@ -83,7 +45,7 @@ lm_step_cost lm_step_cost_of(const lm_network *n, const lm_graph *g, const lm_st
         c.used = step->u.moe.route.used;
     if (step->kind == LM_STEP_LINEAR_EXPERT)
         c.used = step->u.expert.used;
-    each_linear(step, add_cost, &c);
+    lm_step_each_linear(step, add_cost, &c);
     return c.cost;
 }
 
@@ -143,5 +105,5 @@ void lm_step_print(const lm_network *n, const lm_graph *g, const lm_step *step, 
     if (step->kind == LM_STEP_MOE_FFN)
         put(&l, " top %u of %u", (unsigned)step->u.moe.route.used, (unsigned)step->u.moe.route.experts);
     name_context names = {n, &l};
-    each_linear(step, put_weight, &names);
+    lm_step_each_linear(step, put_weight, &names);
 }

@@ -141,3 +141,8 @@ lm_norm lm_norm_absent(void)
 {
     return (lm_norm){LM_NORM_RMS, LM_NONE, LM_NONE, LM_NONE, 0, 0};
 }
+
+lm_rope lm_rope_absent(void)
+{
+    return (lm_rope){.style = LM_ROPE_NONE, .factors = LM_NONE};
+}

@@ -60,6 +60,7 @@ uint32_t lm_build_site(lm_builder *b);
 lm_linear lm_linear_of(lm_builder *b, uint32_t weight, uint32_t bias);
 lm_linear lm_linear_absent(void);
 lm_norm lm_norm_absent(void);
+lm_rope lm_rope_absent(void);
 
 /* Each adds one step and returns its output slot. */
 uint32_t lm_emit_embed(lm_builder *b, uint32_t source, uint32_t weight, float scale);
@@ -86,6 +87,11 @@ int32_t lm_lower(lm_builder *b, const lm_step *step);
 /* Checks every index, width and parameter of a graph against its network, so that backends can trust
  * them. */
 int32_t lm_graph_check(const lm_network *n, const lm_graph *g);
+
+/* What a step refers to. Absent ones are left out. */
+void lm_step_each_linear(const lm_step *step, void (*visit)(void *user, const lm_linear *l), void *user);
+void lm_step_each_weight(const lm_step *step, void (*visit)(void *user, uint32_t weight), void *user);
+uint32_t lm_step_cache(const lm_step *step); /* LM_NONE: touches none */
 
 /* What a step multiplies and reads, for one row: for the printed plan and the benchmarks. */
 typedef struct lm_step_cost {

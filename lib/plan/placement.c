@@ -1,0 +1,325 @@
+/* placement.c - which layer lives on which device, and the graph cut and lowered accordingly. */
+#include "plan/plan.h"
+
+#include <string.h>
+
+static const lm_network *network_of(const lm_placement *p)
+{
+    return &p->model->network;
+}
+
+/* --- devices ------------------------------------------------------------------------------------------ */
+
+static int32_t open_devices(lm_placement *p, lm_registry *registry, const lm_device_name *names,
+                            uint32_t n_names)
+{
+    size_t n_weights = network_of(p)->n_weights;
+    for (uint32_t i = 0; i < n_names; i++) {
+        lm_placed_device *d = &p->devices[i];
+        d->name = names[i];
+        LM_TRY(lm_registry_open(registry, &names[i], &d->device));
+        p->n_devices++;
+        d->weights = LM_ARENA_ARRAY(&p->arena, lm_weight *, n_weights);
+        d->needs = LM_ARENA_ARRAY(&p->arena, bool, n_weights);
+        if (d->weights == NULL || d->needs == NULL)
+            return LLM_E_MEMORY;
+    }
+    return LLM_OK;
+}
+
+/* --- layers to devices --------------------------------------------------------------------------------- */
+
+typedef struct weight_sum {
+    lm_placement *p;
+    uint32_t device;
+    bool *seen; /* weights counted already on this device */
+    uint64_t bytes;
+    int32_t status;
+} weight_sum;
+
+static bool is_mapped(const lm_placement *p, uint32_t weight)
+{
+    return lm_gguf_data(p->model->gguf, p->model->sources[weight].tensor) != NULL;
+}
+
+static void count_weight(void *user, uint32_t weight)
+{
+    weight_sum *sum = user;
+    if (weight == LM_NONE || sum->seen[weight] || sum->status < 0)
+        return;
+    sum->seen[weight] = true;
+    const lm_weight_desc *desc = &network_of(sum->p)->weights[weight];
+    lm_device *device = sum->p->devices[sum->device].device;
+    lm_weight_plan plan;
+    int32_t rc = device->backend->weight_query(device, desc, is_mapped(sum->p, weight), &plan);
+    if (rc >= 0 && plan.support == LM_SUPPORT_NO)
+        rc = lm_fail(LLM_E_UNSUPPORTED, "%s cannot hold '%s' (%s)", device->backend->name, desc->name,
+                     desc->format->name);
+    if (rc < 0)
+        sum->status = rc;
+    else
+        sum->bytes += plan.bytes;
+}
+
+/* The bytes a step adds to a device. */
+static int32_t step_bytes(lm_placement *p, uint32_t device, const lm_step *step, bool *seen,
+                          uint64_t *bytes)
+{
+    weight_sum sum = {p, device, seen, 0, LLM_OK};
+    lm_step_each_weight(step, count_weight, &sum);
+    *bytes = sum.bytes;
+    return sum.status;
+}
+
+static int32_t device_room(const lm_placement *p, uint32_t device, uint64_t *room)
+{
+    const lm_placed_device *d = &p->devices[device];
+    lm_device_info info;
+    LM_TRY(d->device->backend->info(d->device, &info));
+    *room = d->name.budget != 0 ? d->name.budget : info.memory_free != 0 ? info.memory_free : UINT64_MAX;
+    return LLM_OK;
+}
+
+/* Fills devices in order. A device gets whole layers; steps before the first layer belong to layer 0 and
+ * those behind the last to the last. */
+static int32_t assign_layers(lm_placement *p)
+{
+    const lm_network *n = network_of(p);
+    bool *seen = LM_ARENA_ARRAY(&p->arena, bool, n->n_weights);
+    p->layer_device = LM_ARENA_ARRAY(&p->arena, uint32_t, n->n_layers);
+    if (seen == NULL || p->layer_device == NULL)
+        return LLM_E_MEMORY;
+    uint32_t device = 0;
+    uint64_t room, used = 0;
+    LM_TRY(device_room(p, device, &room));
+    for (size_t at = 0; at < n->decode.n_steps;) {
+        uint16_t layer = n->decode.steps[at].layer;
+        size_t end = at;
+        uint64_t bytes = 0;
+        for (; end < n->decode.n_steps && n->decode.steps[end].layer == layer; end++) {
+            uint64_t part;
+            LM_TRY(step_bytes(p, device, &n->decode.steps[end], seen, &part));
+            bytes += part;
+        }
+        bool fits = bytes <= room - (used < room ? used : room);
+        if (!fits && device + 1 < p->n_devices && layer != 0xffff) {
+            device++;
+            used = 0;
+            memset(seen, 0, n->n_weights * sizeof *seen);
+            LM_TRY(device_room(p, device, &room));
+            continue;
+        }
+        if (!fits && p->devices[device].name.budget != 0)
+            return lm_fail(LLM_E_BUDGET,
+                           "layer %u does not fit: %s:%u may hold %llu bytes; add a device or budget",
+                           (unsigned)layer, p->devices[device].name.backend,
+                           (unsigned)p->devices[device].name.index, (unsigned long long)room);
+        used += bytes;
+        if (layer != 0xffff)
+            p->layer_device[layer] = device;
+        at = end;
+    }
+    return LLM_OK;
+}
+
+/* --- cutting and lowering -------------------------------------------------------------------------------- */
+
+static uint32_t device_of(const lm_placement *p, const lm_step *step, bool behind)
+{
+    uint32_t n_layers = network_of(p)->n_layers;
+    if (step->layer != 0xffff)
+        return p->layer_device[step->layer];
+    return p->layer_device[behind ? n_layers - 1 : 0];
+}
+
+static int32_t lower_step(const lm_placement *p, lm_builder *b, uint32_t device, const lm_step *step)
+{
+    lm_device *d = p->devices[device].device;
+    lm_step_support support = {0, 0};
+    LM_TRY(d->backend->step_query(d, network_of(p), step, &support));
+    if (support.support != LM_SUPPORT_NO) {
+        b->layer = step->layer;
+        lm_build_step(b, step);
+        return lm_builder_status(b);
+    }
+    if (!lm_step_is_coarse(step->kind))
+        return lm_fail(LLM_E_UNSUPPORTED, "%s cannot run the step '%s'", d->backend->name,
+                       lm_step_name(step->kind));
+    size_t first = b->graph->n_steps;
+    LM_TRY(lm_lower(b, step));
+    for (size_t i = first; i < b->graph->n_steps; i++) {
+        LM_TRY(d->backend->step_query(d, network_of(p), &b->graph->steps[i], &support));
+        if (support.support == LM_SUPPORT_NO)
+            return lm_fail(LLM_E_UNSUPPORTED, "%s cannot run the step '%s'", d->backend->name,
+                           lm_step_name(b->graph->steps[i].kind));
+    }
+    return LLM_OK;
+}
+
+/* Copies the slots of the decode graph, then its steps lowered; notes each step's device. */
+static int32_t lower_graph(lm_placement *p, uint32_t **step_device)
+{
+    const lm_graph *from = &network_of(p)->decode;
+    lm_builder b;
+    lm_graph_init(&p->graph, from->name);
+    lm_builder_init(&b, &p->model->network, &p->graph);
+    for (size_t i = 0; i < from->n_slots; i++)
+        lm_build_slot(&b, from->slots[i].width, from->slots[i].rows, from->slots[i].type);
+    p->graph.result = from->result;
+    size_t capacity = 0;
+    *step_device = NULL;
+    bool behind = false;
+    int32_t rc = LLM_OK;
+    for (size_t i = 0; i < from->n_steps && rc >= 0; i++) {
+        behind |= from->steps[i].layer != 0xffff;
+        uint32_t device = device_of(p, &from->steps[i], behind);
+        size_t first = p->graph.n_steps;
+        rc = lower_step(p, &b, device, &from->steps[i]);
+        if (rc >= 0)
+            rc = lm_grow(p->alloc, (void **)step_device, &capacity, p->graph.n_steps,
+                         sizeof **step_device);
+        for (size_t k = first; rc >= 0 && k < p->graph.n_steps; k++)
+            (*step_device)[k] = device;
+    }
+    uint32_t *kept = NULL;
+    if (rc >= 0) {
+        kept = LM_ARENA_ARRAY(&p->arena, uint32_t, p->graph.n_steps);
+        if (kept == NULL)
+            rc = LLM_E_MEMORY;
+        else
+            memcpy(kept, *step_device, p->graph.n_steps * sizeof *kept);
+    }
+    lm_free_array(p->alloc, *step_device, capacity, sizeof **step_device);
+    *step_device = kept;
+    return rc;
+}
+
+/* Is the slot written (or read) by the steps in [first, last)? */
+static bool touches(const lm_graph *g, size_t first, size_t last, uint32_t slot, bool written)
+{
+    for (size_t i = first; i < last; i++) {
+        uint32_t count = written ? LM_STEP_OUTS : LM_STEP_INS;
+        const uint32_t *slots = written ? g->steps[i].out : g->steps[i].in;
+        for (uint32_t k = 0; k < count; k++)
+            if (slots[k] == slot)
+                return true;
+    }
+    return false;
+}
+
+/* Slots read inside before they are written there come from outside; slots written inside and read later,
+ * or the result, go out. */
+static int32_t find_borders(lm_placement *p, lm_segment *s)
+{
+    const lm_graph *g = &p->graph;
+    size_t last = s->first_step + s->n_steps;
+    s->inputs = LM_ARENA_ARRAY(&p->arena, uint32_t, p->n_segments == 1 ? 1 : g->n_slots);
+    s->outputs = LM_ARENA_ARRAY(&p->arena, uint32_t, p->n_segments == 1 ? 1 : g->n_slots);
+    if (s->inputs == NULL || s->outputs == NULL)
+        return LLM_E_MEMORY;
+    if (p->n_segments == 1) {
+        s->outputs[s->n_outputs++] = g->result;
+        return LLM_OK;
+    }
+    for (uint32_t slot = 0; slot < g->n_slots; slot++) {
+        bool inside = touches(g, s->first_step, last, slot, true);
+        bool before = touches(g, 0, s->first_step, slot, true);
+        if (before && touches(g, s->first_step, last, slot, false))
+            s->inputs[s->n_inputs++] = slot;
+        if (inside && (slot == g->result || touches(g, last, g->n_steps, slot, false)))
+            s->outputs[s->n_outputs++] = slot;
+    }
+    return LLM_OK;
+}
+
+static int32_t cut_segments(lm_placement *p, const uint32_t *step_device)
+{
+    size_t n_steps = p->graph.n_steps;
+    for (size_t i = 0; i < n_steps; i++)
+        p->n_segments += i == 0 || step_device[i] != step_device[i - 1];
+    p->segments = LM_ARENA_ARRAY(&p->arena, lm_segment, p->n_segments);
+    if (p->segments == NULL)
+        return LLM_E_MEMORY;
+    uint32_t at = 0;
+    for (size_t i = 0; i < n_steps; i++) {
+        if (i > 0 && step_device[i] != step_device[i - 1])
+            at++;
+        lm_segment *s = &p->segments[at];
+        if (s->n_steps++ == 0) {
+            s->device = step_device[i];
+            s->first_step = i;
+        }
+    }
+    for (uint32_t i = 0; i < p->n_segments; i++)
+        LM_TRY(find_borders(p, &p->segments[i]));
+    return LLM_OK;
+}
+
+/* --- what each device holds --------------------------------------------------------------------------------- */
+
+static void mark_weight(void *user, uint32_t weight)
+{
+    if (weight != LM_NONE)
+        ((bool *)user)[weight] = true;
+}
+
+static int32_t sum_weights(lm_placement *p)
+{
+    for (uint32_t i = 0; i < p->n_segments; i++) {
+        const lm_segment *s = &p->segments[i];
+        for (size_t k = 0; k < s->n_steps; k++)
+            lm_step_each_weight(&p->graph.steps[s->first_step + k], mark_weight,
+                                p->devices[s->device].needs);
+    }
+    for (uint32_t i = 0; i < p->n_devices; i++) {
+        lm_placed_device *d = &p->devices[i];
+        for (uint32_t w = 0; w < network_of(p)->n_weights; w++) {
+            if (!d->needs[w])
+                continue;
+            const lm_weight_desc *desc = &network_of(p)->weights[w];
+            lm_weight_plan plan;
+            LM_TRY(d->device->backend->weight_query(d->device, desc, is_mapped(p, w), &plan));
+            if (plan.support == LM_SUPPORT_NO)
+                return lm_fail(LLM_E_UNSUPPORTED, "%s cannot hold '%s' (%s)", d->name.backend,
+                               desc->name, desc->format->name);
+            d->weight_bytes += plan.bytes;
+            d->mapped_bytes += plan.bytes == 0 ? desc->bytes : 0;
+        }
+    }
+    return LLM_OK;
+}
+
+uint64_t lm_placement_weight_bytes(const lm_placement *p)
+{
+    uint64_t bytes = 0;
+    for (uint32_t i = 0; i < p->n_devices; i++)
+        bytes += p->devices[i].weight_bytes;
+    return bytes;
+}
+
+int32_t lm_placement_create(lm_allocator *alloc, lm_registry *registry, lm_model *model,
+                            const lm_device_name *names, uint32_t n_names, uint64_t budget,
+                            lm_placement **out)
+{
+    LM_TRY(lm_model_need_network(model));
+    lm_placement *p = LM_NEW(alloc, lm_placement);
+    if (p == NULL)
+        return LLM_E_MEMORY;
+    p->alloc = alloc;
+    p->model = model;
+    p->budget = budget;
+    lm_arena_init(&p->arena, alloc);
+    int32_t rc;
+    uint32_t *step_device;
+    LM_GO(open_devices(p, registry, names, n_names));
+    LM_GO(assign_layers(p));
+    LM_GO(lower_graph(p, &step_device));
+    LM_GO(lm_graph_check(&model->network, &p->graph));
+    LM_GO(cut_segments(p, step_device));
+    LM_GO(sum_weights(p));
+    *out = p;
+    return LLM_OK;
+out:
+    lm_placement_destroy(p);
+    return rc;
+}
