@@ -1,0 +1,60 @@
+/* host_cache - pages of keys and values, or blocks of recurrent state, in host memory. Pages live
+ * in chunks that never move; a table of fixed capacity leads from page numbers to them. */
+#ifndef LM_BACKENDS_HOST_CACHE_H
+#define LM_BACKENDS_HOST_CACHE_H
+
+#include "backends/common/host_device.h"
+
+/* Half of a member: its keys or its values; its convolution or its scan. */
+typedef struct lhost_part {
+    const lm_format *format;
+    uint32_t heads, dim; /* states: one head of all values */
+    uint64_t head_bytes; /* one head of one token */
+    uint64_t offset;     /* in a page */
+    uint64_t head_stride, token_stride;
+} lhost_part;
+
+typedef struct lhost_member {
+    lhost_part parts[2]; /* K and V, or convolution and scan */
+} lhost_member;
+
+typedef struct lhost_chunk {
+    struct lhost_chunk *next;
+    uint8_t *data;
+    size_t bytes;
+} lhost_chunk;
+
+struct lm_cache {
+    uint32_t kind, page_tokens; /* 1 for states */
+    uint32_t max_pages, n_pages;
+    uint64_t page_bytes;
+    uint8_t **pages; /* [max_pages] */
+    lhost_chunk *chunks;
+    lhost_member *members; /* [n_members] */
+    uint32_t n_members;
+    uint32_t *member_of; /* [n_entries] or LM_NONE */
+    uint32_t n_entries;
+};
+
+int32_t lhost_cache_query(lm_device *device, const lm_cache_desc *desc, uint64_t *page_bytes,
+                          uint64_t *fixed_bytes);
+int32_t lhost_cache_create(lm_device *device, const lm_cache_desc *desc, lm_cache **out);
+void lhost_cache_destroy(lm_device *device, lm_cache *cache);
+int32_t lhost_cache_grow(lm_device *device, lm_cache *cache, uint32_t pages);
+
+/* host_pages.c */
+int32_t lhost_page_copy(lm_device *device, lm_cache *cache, uint32_t from, uint32_t to);
+int32_t lhost_page_move(lm_device *device, lm_cache *cache, uint32_t from_page, uint32_t from_slot,
+                        uint32_t to_page, uint32_t to_slot);
+int32_t lhost_page_export(lm_device *device, lm_cache *cache, uint32_t page, uint32_t tokens,
+                          void *into, size_t size);
+int32_t lhost_page_import(lm_device *device, lm_cache *cache, uint32_t page, uint32_t tokens,
+                          const void *from, size_t size);
+
+static inline uint8_t *lhost_cache_at(const lm_cache *c, const lhost_part *part, uint32_t page,
+                                      uint32_t token, uint32_t head)
+{
+    return c->pages[page] + part->offset + token * part->token_stride + head * part->head_stride;
+}
+
+#endif

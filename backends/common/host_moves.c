@@ -1,0 +1,129 @@
+/* host_moves.c - steps that move or convert values without arithmetic of their own. */
+#include "backends/common/host_moves.h"
+
+#include <string.h>
+
+/* Slots of both types hold four bytes per value. */
+#define VALUE_BYTES 4u
+
+static uint8_t *row_at(const lhost_run *r, uint32_t slot, uint32_t row)
+{
+    return (uint8_t *)lhost_slot(r, slot) + (size_t)row * lhost_width(r, slot) * VALUE_BYTES;
+}
+
+static int32_t table_row(const lhost_run *r, const lm_step *step, uint32_t row, uint32_t *index)
+{
+    const lm_weight *table = lhost_weight(r, step->u.embed.weight);
+    uint32_t wanted = 0;
+    if (step->u.embed.source == LM_EMBED_TOKENS)
+        wanted = (uint32_t)r->run->tokens[row];
+    else if (step->u.embed.source == LM_EMBED_POSITIONS)
+        wanted = r->run->positions[(size_t)row * 4];
+    if (wanted >= table->rows)
+        return lm_fail(LLM_E_INVALID, "row %u asks for entry %u of a table of %u", (unsigned)row,
+                       (unsigned)wanted, (unsigned)table->rows);
+    *index = wanted;
+    return LLM_OK;
+}
+
+int32_t lhost_run_embed(lhost_run *r, const lm_step *step)
+{
+    const lm_weight *table = lhost_weight(r, step->u.embed.weight);
+    float scale = step->u.embed.scale == 0 ? 1 : step->u.embed.scale;
+    uint32_t width = lhost_width(r, step->out[0]), rows = lhost_rows(r, step->out[0]);
+    for (uint32_t i = 0; i < rows; i++) {
+        uint32_t row = lhost_run_row(r, step->out[0], i), index = 0;
+        float *out = (float *)(void *)row_at(r, step->out[0], i);
+        /* The host's own embeddings are taken as they are. */
+        if (step->u.embed.source == LM_EMBED_TOKENS && r->run->tokens[row] < 0) {
+            memcpy(out, r->run->embeddings + (size_t)row * width, width * sizeof *out);
+            continue;
+        }
+        LM_TRY(table_row(r, step, row, &index));
+        table->format->decode(lhost_weight_row(table, 0, index), out, width);
+        if (scale != 1)
+            for (uint32_t c = 0; c < width; c++)
+                out[c] *= scale;
+    }
+    return LLM_OK;
+}
+
+int32_t lhost_run_gather(lhost_run *r, const lm_step *step)
+{
+    size_t bytes = (size_t)lhost_width(r, step->in[0]) * VALUE_BYTES;
+    for (uint32_t i = 0; i < r->run->n_wanted; i++)
+        memcpy(row_at(r, step->out[0], i), row_at(r, step->in[0], r->run->wanted[i]), bytes);
+    return LLM_OK;
+}
+
+int32_t lhost_run_copy(lhost_run *r, const lm_step *step)
+{
+    size_t bytes = (size_t)step->u.copy.width * VALUE_BYTES;
+    for (uint32_t i = 0; i < lhost_rows(r, step->out[0]); i++)
+        memcpy(row_at(r, step->out[0], i) + (size_t)step->u.copy.out_column * VALUE_BYTES,
+               row_at(r, step->in[0], i) + (size_t)step->u.copy.in_column * VALUE_BYTES, bytes);
+    return LLM_OK;
+}
+
+int32_t lhost_run_concat(lhost_run *r, const lm_step *step)
+{
+    size_t first = (size_t)lhost_width(r, step->in[0]) * VALUE_BYTES;
+    size_t second = (size_t)lhost_width(r, step->in[1]) * VALUE_BYTES;
+    for (uint32_t i = 0; i < lhost_rows(r, step->out[0]); i++) {
+        memcpy(row_at(r, step->out[0], i), row_at(r, step->in[0], i), first);
+        memcpy(row_at(r, step->out[0], i) + first, row_at(r, step->in[1], i), second);
+    }
+    return LLM_OK;
+}
+
+static void append_part(const lhost_run *r, const lhost_view *view, int part, uint32_t row,
+                        const float *values)
+{
+    const lhost_part *p = &view->member->parts[part];
+    for (uint32_t h = 0; h < p->heads; h++)
+        p->format->encode(values + (size_t)h * p->dim, NULL,
+                          lhost_view_at(view, part, r->run->slots[row], h), p->dim);
+}
+
+void lhost_append_rows(const lhost_run *r, const lm_step *step, uint32_t first, uint32_t end)
+{
+    for (uint32_t row = first; row < end; row++) {
+        lhost_view view = lhost_view_of(r, step->u.append.cache, r->run->row_seq[row]);
+        for (int part = 0; part < 2; part++)
+            append_part(r, &view, part, row,
+                        (const float *)(const void *)row_at(r, step->in[part], row));
+    }
+}
+
+int32_t lhost_run_append(lhost_run *r, const lm_step *step)
+{
+    lhost_append_rows(r, step, 0, r->run->n_rows);
+    return LLM_OK;
+}
+
+int32_t lhost_run_sample_row(lhost_run *r, const lm_step *step)
+{
+    uint32_t width = lhost_width(r, step->in[0]);
+    int32_t *out = lhost_slot(r, step->out[0]);
+    for (uint32_t i = 0; i < lhost_rows(r, step->in[0]); i++) {
+        const float *logits = (const float *)(const void *)row_at(r, step->in[0], i);
+        uint32_t best = 0;
+        for (uint32_t c = 1; c < width; c++)
+            if (logits[c] > logits[best])
+                best = c;
+        out[(size_t)i * lhost_width(r, step->out[0])] = (int32_t)best;
+    }
+    return LLM_OK;
+}
+
+int32_t lhost_run_all_reduce(lhost_run *r, const lm_step *step)
+{
+    size_t bytes = (size_t)lhost_rows(r, step->in[0]) * lhost_width(r, step->in[0]) * VALUE_BYTES;
+    memmove(lhost_slot(r, step->out[0]), lhost_slot(r, step->in[0]), bytes);
+    return LLM_OK;
+}
+
+uint32_t lhost_pool_row(const lm_run_seq *seq, uint32_t kind)
+{
+    return kind == LM_POOL_CLS ? seq->first_row : seq->first_row + seq->n_rows - 1;
+}

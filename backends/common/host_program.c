@@ -1,0 +1,284 @@
+/* host_program.c - planning, creating and running programs in host memory. */
+#include "backends/common/host_program.h"
+
+#include "base/checked.h"
+#include "base/os.h"
+
+#include <string.h>
+
+/* --- which steps ------------------------------------------------------------------------------ */
+
+/* Steps whose output may lie over an input. */
+static bool may_be_in_place(uint32_t kind)
+{
+    static const uint8_t kinds[] = {LM_STEP_ADD,       LM_STEP_ROW_ADD, LM_STEP_SCALE,
+                                    LM_STEP_NORM,      LM_STEP_ACT_MUL, LM_STEP_ROPE,
+                                    LM_STEP_ALL_REDUCE};
+    for (size_t i = 0; i < sizeof kinds; i++)
+        if (kinds[i] == kind)
+            return true;
+    return false;
+}
+
+static bool is_in_place(const lm_step *s)
+{
+    for (int o = 0; o < LM_STEP_OUTS; o++)
+        for (int i = 0; i < LM_STEP_INS; i++)
+            if (s->out[o] != LM_NONE && s->out[o] == s->in[i])
+                return true;
+    return false;
+}
+
+int32_t lhost_step_query(lm_device *device, const lm_network *network, const lm_step *step,
+                         lm_step_support *out)
+{
+    const lhost_device *d = (const lhost_device *)device;
+    (void)network;
+    *out = (lm_step_support){LM_SUPPORT_NO, 0};
+    if (step->kind >= LM_STEP_COUNT || d->kind->steps[step->kind].run == NULL)
+        return LLM_OK;
+    if (step->kind == LM_STEP_SCAN_STATE && step->u.scan.kind != LM_SCAN_MAMBA2)
+        return LLM_OK;
+    /* A combination of one part is a multiplication by a column and works in place. */
+    bool one_part = step->kind == LM_STEP_COMBINE && step->u.combine.used == 1;
+    if (is_in_place(step) && !may_be_in_place(step->kind) && !one_part)
+        return LLM_OK;
+    *out = (lm_step_support){LM_SUPPORT_NATIVE, LM_NUMERICS_EXACT | LM_NUMERICS_FAST};
+    return LLM_OK;
+}
+
+static int32_t check_steps(lm_device *device, const lm_program_desc *desc)
+{
+    for (size_t i = 0; i < desc->n_steps; i++) {
+        lm_step_support support;
+        LM_TRY(lhost_step_query(device, desc->network, &desc->steps[i], &support));
+        if (support.support == LM_SUPPORT_NO)
+            return lm_fail(LLM_E_UNSUPPORTED, "the backend '%s' has no step '%s' of this form",
+                           device->backend->name, lm_step_name(desc->steps[i].kind));
+    }
+    return LLM_OK;
+}
+
+/* --- the workspace ------------------------------------------------------------------------------
+ */
+
+typedef struct layout {
+    uint64_t scratch_at, extra_at, bytes;
+} layout;
+
+static int32_t plan_layout(const lhost_device *d, const lm_program_desc *desc, uint64_t slot_bytes,
+                           uint32_t *tags, layout *out)
+{
+    uint64_t scratch = 0;
+    for (size_t i = 0; i < desc->n_steps; i++) {
+        const lhost_step_class *class = &d->kind->steps[desc->steps[i].kind];
+        uint64_t wanted = class->scratch == NULL ? 0 : class->scratch(d, desc, &desc->steps[i]);
+        scratch = wanted > scratch ? wanted : scratch;
+    }
+    uint64_t extra = d->kind->plan == NULL ? 0 : d->kind->plan(d, desc, tags);
+    bool ok = lm_align_u64(slot_bytes, LM_ALIGN, &out->scratch_at) &&
+              lm_add_u64(out->scratch_at, scratch, &out->extra_at) &&
+              lm_align_u64(out->extra_at, LM_ALIGN, &out->extra_at) &&
+              lm_add_u64(out->extra_at, extra, &out->bytes) && lm_fits_size(out->bytes);
+    if (!ok)
+        return lm_fail(LLM_E_LIMIT, "the workspace of the steps would not fit in memory");
+    if (out->bytes == 0)
+        out->bytes = LM_ALIGN;
+    return LLM_OK;
+}
+
+static int32_t place_slots(lhost_device *d, const lm_program_desc *desc, lm_slot_place *places,
+                           uint64_t *bytes)
+{
+    return lm_slots_place(&d->books, desc->graph, desc->steps, desc->n_steps, desc->outputs,
+                          desc->n_outputs, &desc->limits, places, bytes);
+}
+
+int32_t lhost_program_query(lm_device *device, const lm_program_desc *desc, uint64_t *bytes)
+{
+    lhost_device *d = (lhost_device *)device;
+    LM_TRY(check_steps(device, desc));
+    lm_slot_place *places = LM_NEW_ARRAY(&d->books, lm_slot_place, desc->graph->n_slots);
+    if (places == NULL)
+        return LLM_E_MEMORY;
+    uint64_t slot_bytes;
+    layout l;
+    int32_t rc = place_slots(d, desc, places, &slot_bytes);
+    if (rc == LLM_OK)
+        rc = plan_layout(d, desc, slot_bytes, NULL, &l);
+    lm_free_array(&d->books, places, desc->graph->n_slots, sizeof *places);
+    LM_TRY(rc);
+    *bytes = l.bytes;
+    return LLM_OK;
+}
+
+/* --- creating
+ * ------------------------------------------------------------------------------------- */
+
+static void *copy_array(lm_arena *arena, const void *from, size_t count, size_t size)
+{
+    void *to = lm_arena_array(arena, count, size);
+    if (to != NULL && count > 0 && from != NULL)
+        memcpy(to, from, count * size);
+    return to;
+}
+
+static int32_t copy_desc(lm_program *p, const lm_program_desc *desc)
+{
+    const lm_graph *g = desc->graph;
+    p->network = desc->network;
+    p->n_steps = desc->n_steps;
+    p->n_slots = g->n_slots;
+    p->limits = desc->limits;
+    p->context = desc->context;
+    p->n_inputs = desc->n_inputs;
+    p->steps = copy_array(&p->books, desc->steps, desc->n_steps, sizeof *p->steps);
+    p->slots = copy_array(&p->books, g->slots, g->n_slots, sizeof *p->slots);
+    p->weights = copy_array(&p->books, desc->weights, desc->network->n_weights, sizeof *p->weights);
+    p->inputs = copy_array(&p->books, desc->inputs, desc->n_inputs, sizeof *p->inputs);
+    p->tags = lm_arena_array(&p->books, desc->n_steps, sizeof *p->tags);
+    p->step_ns = lm_arena_array(&p->books, desc->n_steps, sizeof *p->step_ns);
+    p->places = lm_arena_array(&p->books, g->n_slots, sizeof *p->places);
+    for (uint32_t i = 0; i < desc->network->n_groups; i++)
+        p->caches[i] = desc->caches == NULL ? NULL : desc->caches[i];
+    bool ok = p->steps != NULL && p->slots != NULL && p->weights != NULL && p->inputs != NULL &&
+              p->tags != NULL && p->step_ns != NULL && p->places != NULL;
+    return ok ? LLM_OK : LLM_E_MEMORY;
+}
+
+static int32_t fill(lhost_device *d, const lm_program_desc *desc, lm_program *p)
+{
+    LM_TRY(copy_desc(p, desc));
+    LM_TRY(lhost_check_refs(p));
+    uint64_t slot_bytes;
+    layout l;
+    LM_TRY(place_slots(d, desc, p->places, &slot_bytes));
+    LM_TRY(plan_layout(d, desc, slot_bytes, p->tags, &l));
+    p->workspace = lm_alloc_zero(&d->memory, (size_t)l.bytes);
+    if (p->workspace == NULL)
+        return LLM_E_MEMORY;
+    p->workspace_bytes = l.bytes;
+    p->scratch_at = l.scratch_at;
+    p->extra_at = l.extra_at;
+    return LLM_OK;
+}
+
+int32_t lhost_program_create(lm_device *device, const lm_program_desc *desc, lm_program **out)
+{
+    lhost_device *d = (lhost_device *)device;
+    LM_TRY(check_steps(device, desc));
+    lm_program *p = LM_NEW(&d->books, lm_program);
+    if (p == NULL)
+        return LLM_E_MEMORY;
+    lm_arena_init(&p->books, &d->books);
+    int32_t rc = fill(d, desc, p);
+    if (rc < 0) {
+        lhost_program_destroy(device, p);
+        return rc;
+    }
+    *out = p;
+    return LLM_OK;
+}
+
+void lhost_program_destroy(lm_device *device, lm_program *program)
+{
+    lhost_device *d = (lhost_device *)device;
+    if (program == NULL)
+        return;
+    if (program->workspace != NULL)
+        lm_free(&d->memory, program->workspace, (size_t)program->workspace_bytes);
+    lm_arena_finish(&program->books);
+    LM_DELETE(&d->books, program);
+}
+
+/* --- running
+ * --------------------------------------------------------------------------------------- */
+
+static int32_t run_step(lhost_run *r)
+{
+    lm_program *p = r->program;
+    const lm_step *step = &p->steps[r->index];
+    uint64_t start = p->profiling ? lm_os_now_ns() : 0;
+    LM_TRY(r->device->kind->steps[step->kind].run(r, step));
+    if (p->profiling)
+        p->step_ns[r->index] = lm_os_now_ns() - start;
+    return LLM_OK;
+}
+
+static int32_t check_run(const lm_program *p, const lm_run *run)
+{
+    lhost_bounds b = {.network = p->network, .limits = p->limits, .context = p->context};
+    for (uint32_t g = 0; g < p->network->n_groups; g++)
+        if (p->caches[g] != NULL)
+            b.groups[g] =
+                (lhost_group){p->caches[g]->kind, p->caches[g]->page_tokens, p->caches[g]->n_pages};
+    return lhost_run_check(&b, run);
+}
+
+int32_t lhost_program_run(lm_device *device, lm_queue *queue, lm_program *program,
+                          const lm_run *run)
+{
+    lhost_run r = {(lhost_device *)device, program, run, 0};
+    (void)queue;
+    LM_TRY(check_run(program, run));
+    if (r.device->kind->begin != NULL)
+        LM_TRY(r.device->kind->begin(&r));
+    for (; r.index < program->n_steps; r.index++) {
+        if (run->cancel != NULL && atomic_load(run->cancel) != 0)
+            return lm_fail(LLM_E_CANCELLED, "cancelled before step %llu",
+                           (unsigned long long)r.index);
+        LM_TRY(run_step(&r));
+    }
+    return LLM_OK;
+}
+
+static int32_t check_slot(const lm_program *p, uint32_t slot, size_t size)
+{
+    if (slot >= p->n_slots || p->places[slot].offset == UINT64_MAX)
+        return lm_fail(LLM_E_INVALID, "slot %u is not used by this program", (unsigned)slot);
+    if (size > p->places[slot].bytes)
+        return lm_fail(LLM_E_INVALID, "%llu bytes for slot %u of %llu", (unsigned long long)size,
+                       (unsigned)slot, (unsigned long long)p->places[slot].bytes);
+    return LLM_OK;
+}
+
+int32_t lhost_slot_write(lm_device *device, lm_queue *queue, lm_program *program, uint32_t slot,
+                         const void *from, size_t size)
+{
+    (void)device;
+    (void)queue;
+    LM_TRY(check_slot(program, slot, size));
+    memcpy(program->workspace + program->places[slot].offset, from, size);
+    return LLM_OK;
+}
+
+int32_t lhost_slot_read(lm_device *device, lm_queue *queue, lm_program *program, uint32_t slot,
+                        void *into, size_t size)
+{
+    (void)device;
+    (void)queue;
+    LM_TRY(check_slot(program, slot, size));
+    memcpy(into, program->workspace + program->places[slot].offset, size);
+    return LLM_OK;
+}
+
+void *lhost_slot_host(lm_device *device, lm_program *program, uint32_t slot)
+{
+    (void)device;
+    if (slot >= program->n_slots || program->places[slot].offset == UINT64_MAX)
+        return NULL;
+    return program->workspace + program->places[slot].offset;
+}
+
+int32_t lhost_profile(lm_device *device, lm_program *program, bool on, size_t index, uint64_t *ns)
+{
+    (void)device;
+    program->profiling = on;
+    if (ns == NULL)
+        return LLM_OK;
+    if (index >= program->n_steps)
+        return lm_fail(LLM_E_INVALID, "step %llu of %llu", (unsigned long long)index,
+                       (unsigned long long)program->n_steps);
+    *ns = program->step_ns[index];
+    return LLM_OK;
+}
