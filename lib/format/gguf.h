@@ -17,7 +17,7 @@ enum {
 };
 
 typedef struct lm_gguf_string {
-    const char *data; /* NUL added behind `size` bytes */
+    const char *data; /* owned by the lm_gguf; a NUL is added behind `size` bytes */
     size_t size;
 } lm_gguf_string;
 
@@ -25,8 +25,8 @@ typedef struct lm_gguf_value {
     uint32_t type;      /* of the value, or of the items of an array */
     bool is_array;
     uint64_t count;     /* items; 1 when no array */
-    /* Items in host layout, one after the other: numbers as in the file (aligned), strings as
-     * lm_gguf_string. */
+    /* Items in host layout, one after the other: numbers as in the file, but aligned; strings as
+     * lm_gguf_string. Always a copy, so it outlives a truncation of the file. */
     const void *items;
 } lm_gguf_value;
 
@@ -48,10 +48,16 @@ typedef struct lm_gguf_tensor {
     uint64_t offset;            /* absolute in that file */
 } lm_gguf_tensor;
 
-/* Limits with safe defaults: see lm_limits_default. */
+/* What a file may ask for, whatever it says; beyond is LLM_E_LIMIT. */
 typedef struct lm_limits {
-    uint64_t file_bytes, header_bytes, string_bytes, array_items, pairs, tensors;
-    uint32_t parts, depth;
+    uint64_t file_bytes;   /* of each file */
+    uint64_t header_bytes; /* all that comes before the tensors' data */
+    uint64_t string_bytes; /* of each string */
+    uint64_t array_items;  /* of each array */
+    uint64_t pairs;        /* of each file */
+    uint64_t tensors;      /* of all files of a set */
+    uint32_t parts;        /* files of a set */
+    uint32_t depth;        /* nesting, in formats that have it */
 } lm_limits;
 
 void lm_limits_default(lm_limits *limits);
@@ -67,10 +73,12 @@ typedef struct lm_gguf {
     uint64_t n_pairs;
     lm_gguf_tensor *tensors;    /* of all parts */
     uint64_t n_tensors;
+    size_t tensor_capacity;
     lm_strmap pair_index, tensor_index;
 } lm_gguf;
 
-/* Opens by path; when `split.count` is above 1 the sibling files are opened too. */
+/* Opens by path; when `split.count` is above 1 the other files of the set are opened too, whichever
+ * of them was named. `limits` may be NULL: the defaults. */
 int32_t lm_gguf_open_path(lm_allocator *a, const lm_log *log, const lm_limits *limits,
                           const char *path, uint32_t source_mode, lm_gguf **out);
 /* Takes over a source (closed by lm_gguf_close, and on failure). A split file is an error here. */
@@ -78,12 +86,13 @@ int32_t lm_gguf_open_source(lm_allocator *a, const lm_log *log, const lm_limits 
                             lm_source *source, lm_gguf **out);
 void lm_gguf_close(lm_gguf *gguf);
 
-const lm_gguf_value *lm_gguf_find(const lm_gguf *gguf, const char *key); /* NULL: absent */
+/* NULL: absent. */
+const lm_gguf_value *lm_gguf_find(const lm_gguf *gguf, const char *key);
 const lm_gguf_tensor *lm_gguf_find_tensor(const lm_gguf *gguf, const char *name);
 
-/* Scalars with conversion between integer widths when the value fits; LLM_E_FORMAT when the key has
- * another kind of value, LLM_E_NOT_FOUND (no message cost: for defaults) when absent. Item `index` of
- * an array, or 0 of a scalar. */
+/* Item `index` of an array, or 0 of a scalar; integers of any width as far as the value fits, and
+ * integers are numbers for f64 too. LLM_E_FORMAT when the key has another kind of value or too few
+ * items; LLM_E_NOT_FOUND, without a message, when it is absent: for defaults. */
 int32_t lm_gguf_get_u64(const lm_gguf *gguf, const char *key, uint64_t index, uint64_t *out);
 int32_t lm_gguf_get_i64(const lm_gguf *gguf, const char *key, uint64_t index, int64_t *out);
 int32_t lm_gguf_get_f64(const lm_gguf *gguf, const char *key, uint64_t index, double *out);

@@ -13,18 +13,46 @@
 
 /* Numbers of the GGUF types are kept as they are; formats of other containers start at 1000. */
 enum {
-    LM_F32 = 0, LM_F16 = 1, LM_Q4_0 = 2, LM_Q4_1 = 3, LM_Q5_0 = 6, LM_Q5_1 = 7, LM_Q8_0 = 8,
-    LM_Q8_1 = 9, LM_Q2_K = 10, LM_Q3_K = 11, LM_Q4_K = 12, LM_Q5_K = 13, LM_Q6_K = 14, LM_Q8_K = 15,
-    LM_IQ2_XXS = 16, LM_IQ2_XS = 17, LM_IQ3_XXS = 18, LM_IQ1_S = 19, LM_IQ4_NL = 20, LM_IQ3_S = 21,
-    LM_IQ2_S = 22, LM_IQ4_XS = 23, LM_I8 = 24, LM_I16 = 25, LM_I32 = 26, LM_I64 = 27, LM_F64 = 28,
-    LM_IQ1_M = 29, LM_BF16 = 30, LM_TQ1_0 = 34, LM_TQ2_0 = 35, LM_MXFP4 = 39, LM_NVFP4 = 40,
+    LM_F32 = 0,
+    LM_F16 = 1,
+    LM_Q4_0 = 2,
+    LM_Q4_1 = 3,
+    LM_Q5_0 = 6,
+    LM_Q5_1 = 7,
+    LM_Q8_0 = 8,
+    LM_Q8_1 = 9,
+    LM_Q2_K = 10,
+    LM_Q3_K = 11,
+    LM_Q4_K = 12,
+    LM_Q5_K = 13,
+    LM_Q6_K = 14,
+    LM_Q8_K = 15,
+    LM_IQ2_XXS = 16,
+    LM_IQ2_XS = 17,
+    LM_IQ3_XXS = 18,
+    LM_IQ1_S = 19,
+    LM_IQ4_NL = 20,
+    LM_IQ3_S = 21,
+    LM_IQ2_S = 22,
+    LM_IQ4_XS = 23,
+    LM_I8 = 24,
+    LM_I16 = 25,
+    LM_I32 = 26,
+    LM_I64 = 27,
+    LM_F64 = 28,
+    LM_IQ1_M = 29,
+    LM_BF16 = 30,
+    LM_TQ1_0 = 34,
+    LM_TQ2_0 = 35,
+    LM_MXFP4 = 39,
+    LM_NVFP4 = 40,
 };
 
 typedef struct lm_format {
     uint32_t id;
-    const char *name;   /* lower case: "q4_k" */
-    uint32_t block;     /* values per block */
-    uint32_t bytes;     /* bytes per block */
+    const char *name; /* lower case: "q4_k" */
+    uint32_t block;   /* values per block */
+    uint32_t bytes;   /* bytes per block */
     /* `count` values, a multiple of `block`. NULL for types that hold no numbers to compute with
      * (I8 to I64, F64: readable metadata tensors, not weights). */
     void (*decode)(const void *blocks, float *values, size_t count);
