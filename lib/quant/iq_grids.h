@@ -1,5 +1,6 @@
 /* iq_grids - the codebooks of the IQ formats. A point of a codebook gives the magnitudes of four or
- * eight neighbouring values; it is stored as one code and spread to one byte per value when used. */
+ * eight neighbouring values; it is stored as one code and spread to one byte per value when used.
+ */
 #ifndef LM_QUANT_IQ_GRIDS_H
 #define LM_QUANT_IQ_GRIDS_H
 

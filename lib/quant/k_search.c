@@ -6,7 +6,8 @@
 
 /* Far beyond what a half-precision scale can reach. */
 static const float value_limit = 0x1p40f, value_floor = 0x1p-60f;
-static const float measured_evenness = 2.0f;
+/* See lm_k_prepare. */
+static const float measured_evenness = 2.0f, square_share = 0.3f;
 
 enum { ROUNDS = 2 };
 
@@ -23,10 +24,13 @@ static void weigh(const float *importance, float evenness, lm_k_source *s)
         if (importance != NULL && is_weight(importance[i]) && importance[i] > peak)
             peak = importance[i];
     }
-    float even = (peak > 0.0f ? measured_evenness : evenness) * sqrtf(energy / (float)s->count);
+    float mean = sqrtf(energy / (float)s->count); /* above 0: the largest value is 1 or more */
+    bool measured = peak > 0.0f;
+    float even = (measured ? measured_evenness : evenness) * mean;
+    float square = measured ? 0.0f : square_share / mean;
     for (int i = 0; i < s->count; i++) {
-        s->w[i] = even + fabsf(s->x[i]);
-        if (peak > 0.0f)
+        s->w[i] = even + fabsf(s->x[i]) + square * s->x[i] * s->x[i];
+        if (measured)
             s->w[i] *= is_weight(importance[i]) ? importance[i] / peak : 0.0f;
     }
 }

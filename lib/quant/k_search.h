@@ -8,19 +8,19 @@
 
 enum { LM_K_BLOCK = 256, LM_K_GROUPS = 16 };
 
-/* A block made ready: values divided by `unit`, a power of two, so that the largest is near 1, and
- * the weights of their squared errors. */
+/* A block made ready: values divided by `unit`, a power of two, so that the largest is in [1, 2),
+ * and the weights of their squared errors. */
 typedef struct lm_k_source {
     float x[LM_K_BLOCK], w[LM_K_BLOCK];
-    int count; /* 32 or 256 */
+    int count; /* 32, 64 or 256 */
     float unit;
     bool empty; /* no value is large enough to store: the block is all zeros, x and w are unset */
 } lm_k_source;
 
-/* A value's weight is its importance (1 each when NULL; what is no positive number counts as 0)
- * times (evenness * root mean square + magnitude). Large weights matter more to a model than their
- * share of the plain squared error says; a small evenness follows that, a large one ignores it.
- * Importance that was measured holds part of it already, so there the evenness is a fixed 2.
+/* Without importance a value v weighs evenness * r + |v| + 0.3 v^2 / r, r the root mean square:
+ * large weights matter more to a model than plain squared error says, and the sum keeps the plain
+ * error and the errors weighted by |v| and v^2 all low. With it (what is no positive number counts
+ * as 0), importance times (2 r + |v|): measured importance holds part of that already.
  * NaN counts as 0, and what no scale can reach is cut. */
 void lm_k_prepare(const float *values, const float *importance, int count, float evenness,
                   lm_k_source *source);

@@ -23,7 +23,7 @@ static const lm_k_shape shape = {.grid = {-4.0f, 3.0f, NULL, 0},
                                  .scale_low = -32,
                                  .scale_high = 31,
                                  .affine = false,
-                                 .evenness = 0.0f};
+                                 .evenness = 0.25f};
 
 static void encode(const float *values, const float *importance, void *blocks, size_t count)
 {

@@ -3,6 +3,7 @@
 #include "quant/q_fp4.h"
 
 #include "quant/families.h"
+#include "quant/k_search.h"
 
 #include <float.h>
 #include <math.h>
@@ -90,18 +91,17 @@ static void nvfp4_decode(const void *blocks, float *values, size_t count)
                          values + i + NV_GROUP * g);
 }
 
-static float error_of(const float *x, const float *importance, float step, const uint8_t *codes)
+static float error_of(const float *x, const float *weights, float step, const uint8_t *codes)
 {
     float error = 0.0f;
     for (int j = 0; j < NV_GROUP; j++) {
         float e = x[j] - step * levels[codes[j]];
-        error += (importance ? importance[j] : 1.0f) * (e * e);
+        error += weights[j] * (e * e);
     }
     return error;
 }
 
-/* The scale of the largest step that `peak` still fills: found by bisection, as the steps ascend.
- */
+/* The scale with the largest step up to `step`, by bisection: the steps ascend. */
 static int scale_near(float step)
 {
     int low = 0, high = 0x7e;
@@ -117,7 +117,7 @@ static int scale_near(float step)
 
 /* The largest value may be cut a little, or be put on the level below the highest, which takes 1.5
  * times the step: 4 or 5 scales further. */
-static void nvfp4_group(const float *x, const float *importance, uint8_t *scale, uint8_t *q)
+static void nvfp4_group(const float *x, const float *weights, uint8_t *scale, uint8_t *q)
 {
     int middle = scale_near(peak_of(x, NV_GROUP) / 12.0f);
     float best = INFINITY;
@@ -126,7 +126,7 @@ static void nvfp4_group(const float *x, const float *importance, uint8_t *scale,
     for (int s = middle < 2 ? 0 : middle - 2; s <= middle + 6 && s <= 0x7e; s++) {
         float step = lm_nvfp4_step((uint8_t)s);
         codes_of(x, NV_GROUP, step, codes);
-        float error = error_of(x, importance, step, codes);
+        float error = error_of(x, weights, step, codes);
         if (error < best) {
             best = error;
             *scale = (uint8_t)s;
@@ -139,12 +139,13 @@ static void nvfp4_group(const float *x, const float *importance, uint8_t *scale,
 static void nvfp4_encode(const float *values, const float *importance, void *blocks, size_t count)
 {
     lm_block_nvfp4 *b = blocks;
-    for (size_t i = 0; i < count; i += NV, b++)
-        for (int g = 0; g < NV / NV_GROUP; g++) {
-            size_t at = i + (size_t)(NV_GROUP * g);
-            nvfp4_group(values + at, importance ? importance + at : NULL, &b->scale[g],
-                        b->q + 8 * g);
-        }
+    for (size_t i = 0; i < count; i += NV, b++) {
+        lm_k_source s;
+        *b = (lm_block_nvfp4){{0}};
+        lm_k_prepare(values + i, importance ? importance + i : NULL, NV, 2.0f, &s);
+        for (int g = 0; g < NV / NV_GROUP && !s.empty; g++)
+            nvfp4_group(values + i + NV_GROUP * g, s.w + NV_GROUP * g, &b->scale[g], b->q + 8 * g);
+    }
 }
 
 const lm_format lm_formats_fp4[] = {

@@ -42,7 +42,7 @@ static void nl_encode(const float *values, const float *importance, void *blocks
         lm_k_source s;
         float codes[SMALL] = {0}, d = 0.0f;
         *b = (lm_block_iq4_nl){.d = {{0, 0}}};
-        lm_k_prepare(values + i, importance ? importance + i : NULL, SMALL, 0.0f, &s);
+        lm_k_prepare(values + i, importance ? importance + i : NULL, SMALL, 0.25f, &s);
         lm_group group = {s.x, s.w, SMALL};
         if (!s.empty) {
             b->d = lm_k_nearest_half(lm_search_scale(&grid, group), s.unit, &d);
