@@ -1,5 +1,5 @@
-/* q_fp4.c - decode and encode of MXFP4 and NVFP4. The MXFP4 encoder gives the bytes of the `gguf`
- * Python package; for NVFP4, which that only reads, the scales are searched. */
+/* q_fp4.c - decode and encode of MXFP4 and NVFP4. Without importance the MXFP4 encoder gives the
+ * bytes of the `gguf` Python package; for NVFP4, which that only reads, the scales are searched. */
 #include "quant/q_fp4.h"
 
 #include "quant/families.h"
@@ -38,6 +38,17 @@ static void pack(const uint8_t *codes, int n, uint8_t *q)
         q[j] = (uint8_t)(codes[j] | codes[j + n / 2] << 4);
 }
 
+static float error_of(const float *x, const float *weights, int n, float step, uint8_t *codes)
+{
+    float error = 0.0f;
+    codes_of(x, n, step, codes);
+    for (int j = 0; j < n; j++) {
+        float e = x[j] - step * levels[codes[j]];
+        error += weights[j] * (e * e);
+    }
+    return error;
+}
+
 static float peak_of(const float *x, int n)
 {
     float peak = 0.0f;
@@ -68,15 +79,35 @@ static void mxfp4_decode(const void *blocks, float *values, size_t count)
         decode_group(b->q, MX, lm_mxfp4_step(b->scale), values + i);
 }
 
+/* Of the neighbouring powers of two the one with the least error. */
+static uint8_t searched_scale(const float *x, const float *importance, uint8_t scale)
+{
+    lm_k_source s;
+    uint8_t best_scale = scale, codes[MX];
+    float best = INFINITY;
+    lm_k_prepare(x, importance, MX, 0.0f, &s);
+    for (int t = scale - 1; t <= scale + 1 && !s.empty; t++) {
+        if (t < 0 || t > 254)
+            continue;
+        float error = error_of(x, s.w, MX, lm_mxfp4_step((uint8_t)t), codes);
+        if (error < best) {
+            best = error;
+            best_scale = (uint8_t)t;
+        }
+    }
+    return best_scale;
+}
+
 static void mxfp4_encode(const float *values, const float *importance, void *blocks, size_t count)
 {
-    (void)importance;
     lm_block_mxfp4 *b = blocks;
     for (size_t i = 0; i < count; i += MX, b++) {
         float peak = peak_of(values + i, MX);
         uint8_t codes[MX];
         /* Peaks below 2^-125 wrap round to a large scale, under which all values are 0. */
         b->scale = (uint8_t)(peak > 0.0f ? rounded_log2_floor(peak) - 2 + 127 : 0);
+        if (importance != NULL)
+            b->scale = searched_scale(values + i, importance + i, b->scale);
         codes_of(values + i, MX, lm_mxfp4_step(b->scale), codes);
         pack(codes, MX, b->q);
     }
@@ -89,16 +120,6 @@ static void nvfp4_decode(const void *blocks, float *values, size_t count)
         for (int g = 0; g < NV / NV_GROUP; g++)
             decode_group(b->q + 8 * g, NV_GROUP, lm_nvfp4_step(b->scale[g]),
                          values + i + NV_GROUP * g);
-}
-
-static float error_of(const float *x, const float *weights, float step, const uint8_t *codes)
-{
-    float error = 0.0f;
-    for (int j = 0; j < NV_GROUP; j++) {
-        float e = x[j] - step * levels[codes[j]];
-        error += weights[j] * (e * e);
-    }
-    return error;
 }
 
 /* The scale with the largest step up to `step`, by bisection: the steps ascend. */
@@ -125,8 +146,7 @@ static void nvfp4_group(const float *x, const float *weights, uint8_t *scale, ui
     *scale = (uint8_t)middle; /* stays when all errors are infinite */
     for (int s = middle < 2 ? 0 : middle - 2; s <= middle + 6 && s <= 0x7e; s++) {
         float step = lm_nvfp4_step((uint8_t)s);
-        codes_of(x, NV_GROUP, step, codes);
-        float error = error_of(x, weights, step, codes);
+        float error = error_of(x, weights, NV_GROUP, step, codes);
         if (error < best) {
             best = error;
             *scale = (uint8_t)s;

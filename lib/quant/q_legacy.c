@@ -1,8 +1,10 @@
-/* q_legacy.c - decode and encode of the 32-value formats. The arithmetic and its order are those
- * of the `gguf` Python package, so that files agree bit for bit. */
+/* q_legacy.c - decode and encode of the 32-value formats. Without importance the arithmetic and its
+ * order are those of the `gguf` Python package, so that files agree bit for bit; with it the scale
+ * (and the offset) are searched. Eight bits need no search. */
 #include "quant/q_legacy.h"
 
 #include "quant/families.h"
+#include "quant/k_search.h"
 
 enum { BLOCK = LM_LEGACY_BLOCK, HALF = BLOCK / 2 };
 
@@ -60,21 +62,87 @@ static void range(const float *x, float *low, float *high)
     *high = most;
 }
 
-/* The codes of all 32 values, rounded from x * scale + offset and cut at `top`. */
-static void codes_of(const float *x, float scale, float offset, int32_t top, uint8_t *codes)
+/* Codes of the formats without an offset, `zero` the code that stands for 0. */
+static lm_half plain_codes(const float *x, int32_t zero, uint8_t *codes)
 {
+    float d = extreme(x) / (float)-zero, scale = reciprocal(d), offset = (float)zero + 0.5f;
     for (int j = 0; j < BLOCK; j++) {
         int32_t q = truncate_code(x[j] * scale + offset);
-        codes[j] = (uint8_t)(q < top ? q : top);
+        codes[j] = (uint8_t)(q < 2 * zero - 1 ? q : 2 * zero - 1);
     }
+    return lm_half_from(d);
 }
 
-static void codes_above(const float *x, float low, float scale, int32_t top, uint8_t *codes)
+static lm_half searched_codes(const float *x, const float *importance, int32_t zero, uint8_t *codes)
 {
+    lm_grid grid = {(float)-zero, (float)(zero - 1), NULL, 0};
+    lm_k_source s;
+    float q[BLOCK] = {0}, d = 0.0f;
+    lm_half stored = {{0, 0}};
+    lm_k_prepare(x, importance, BLOCK, 0.0f, &s);
+    if (!s.empty) {
+        lm_group group = {s.x, s.w, BLOCK};
+        stored = lm_k_nearest_half(lm_search_scale(&grid, group), s.unit, &d);
+        lm_search_codes(&grid, group, d, 0.0f, q);
+    }
+    for (int j = 0; j < BLOCK; j++)
+        codes[j] = (uint8_t)((int32_t)q[j] + zero);
+    return stored;
+}
+
+/* Codes of the formats with an offset, 0 to `top`. */
+static void plain_offset_codes(const float *x, int32_t top, lm_half *d, lm_half *m, uint8_t *codes)
+{
+    float low, high;
+    range(x, &low, &high);
+    float step = (high - low) / (float)top, scale = reciprocal(step);
     for (int j = 0; j < BLOCK; j++) {
         int32_t q = truncate_code((x[j] - low) * scale + 0.5f);
         codes[j] = (uint8_t)(q < top ? q : top);
     }
+    *d = lm_half_from(step);
+    *m = lm_half_from(low);
+}
+
+static void searched_offset_codes(const float *x, const float *importance, int32_t top, lm_half *d,
+                                  lm_half *m, uint8_t *codes)
+{
+    lm_grid grid = {0.0f, (float)top, NULL, 0};
+    lm_k_source s;
+    float below[BLOCK], q[BLOCK] = {0}, low, high, scale, offset, step = 0.0f, least = 0.0f;
+    *d = *m = (lm_half){{0, 0}};
+    lm_k_prepare(x, importance, BLOCK, 0.0f, &s);
+    if (!s.empty) {
+        /* The search wants an offset downwards: it gets the values as seen from the highest. */
+        range(s.x, &low, &high);
+        for (int j = 0; j < BLOCK; j++)
+            below[j] = s.x[j] - high;
+        lm_search_affine(&grid, (lm_group){below, s.w, BLOCK}, &scale, &offset);
+        *d = lm_k_nearest_half(scale, s.unit, &step);
+        *m = lm_k_nearest_half(high - offset, s.unit, &least);
+        lm_search_codes(&grid, (lm_group){s.x, s.w, BLOCK}, step, -least, q);
+    }
+    for (int j = 0; j < BLOCK; j++)
+        codes[j] = (uint8_t)q[j];
+}
+
+static lm_half signed_codes(const float *x, const float *importance, int32_t zero, uint8_t *codes)
+{
+    return importance ? searched_codes(x, importance, zero, codes) : plain_codes(x, zero, codes);
+}
+
+static void offset_codes(const float *x, const float *importance, int32_t top, lm_half *d,
+                         lm_half *m, uint8_t *codes)
+{
+    if (importance)
+        searched_offset_codes(x, importance, top, d, m, codes);
+    else
+        plain_offset_codes(x, top, d, m, codes);
+}
+
+static const float *at(const float *importance, size_t i)
+{
+    return importance ? importance + i : NULL;
 }
 
 static void pack_low(const uint8_t *codes, uint8_t *q)
@@ -120,13 +188,10 @@ static void q4_0_decode(const void *blocks, float *values, size_t count)
 
 static void q4_0_encode(const float *values, const float *importance, void *blocks, size_t count)
 {
-    (void)importance;
     lm_block_q4_0 *b = blocks;
     for (size_t i = 0; i < count; i += BLOCK, b++) {
-        float d = extreme(values + i) / -8.0f;
         uint8_t codes[BLOCK];
-        codes_of(values + i, reciprocal(d), 8.5f, 15, codes);
-        b->d = lm_half_from(d);
+        b->d = signed_codes(values + i, at(importance, i), 8, codes);
         pack_low(codes, b->q);
     }
 }
@@ -145,16 +210,10 @@ static void q4_1_decode(const void *blocks, float *values, size_t count)
 
 static void q4_1_encode(const float *values, const float *importance, void *blocks, size_t count)
 {
-    (void)importance;
     lm_block_q4_1 *b = blocks;
     for (size_t i = 0; i < count; i += BLOCK, b++) {
-        float low, high;
-        range(values + i, &low, &high);
-        float d = (high - low) / 15.0f;
         uint8_t codes[BLOCK];
-        codes_above(values + i, low, reciprocal(d), 15, codes);
-        b->d = lm_half_from(d);
-        b->m = lm_half_from(low);
+        offset_codes(values + i, at(importance, i), 15, &b->d, &b->m, codes);
         pack_low(codes, b->q);
     }
 }
@@ -174,13 +233,10 @@ static void q5_0_decode(const void *blocks, float *values, size_t count)
 
 static void q5_0_encode(const float *values, const float *importance, void *blocks, size_t count)
 {
-    (void)importance;
     lm_block_q5_0 *b = blocks;
     for (size_t i = 0; i < count; i += BLOCK, b++) {
-        float d = extreme(values + i) / -16.0f;
         uint8_t codes[BLOCK];
-        codes_of(values + i, reciprocal(d), 16.5f, 31, codes);
-        b->d = lm_half_from(d);
+        b->d = signed_codes(values + i, at(importance, i), 16, codes);
         pack_low(codes, b->q);
         pack_high(codes, b->high);
     }
@@ -201,16 +257,10 @@ static void q5_1_decode(const void *blocks, float *values, size_t count)
 
 static void q5_1_encode(const float *values, const float *importance, void *blocks, size_t count)
 {
-    (void)importance;
     lm_block_q5_1 *b = blocks;
     for (size_t i = 0; i < count; i += BLOCK, b++) {
-        float low, high;
-        range(values + i, &low, &high);
-        float d = (high - low) / 31.0f;
         uint8_t codes[BLOCK];
-        codes_above(values + i, low, reciprocal(d), 31, codes);
-        b->d = lm_half_from(d);
-        b->m = lm_half_from(low);
+        offset_codes(values + i, at(importance, i), 31, &b->d, &b->m, codes);
         pack_low(codes, b->q);
         pack_high(codes, b->high);
     }

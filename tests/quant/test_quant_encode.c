@@ -100,7 +100,10 @@ static void test_quant__encodes_the_same_everywhere(void **state)
         {"q2_k", 0x77f1c95d8dd571e3u},   {"q3_k", 0x016e9a524474c177u},
         {"q4_k", 0x990f74acb5e50da7u},   {"q5_k", 0xcb5fb82e9e706addu},
         {"q6_k", 0x5984bdc97a085767u},   {"iq4_nl", 0xfc7cb9123379f589u},
-        {"iq4_xs", 0x1936ca5d049e3274u}, {"nvfp4", 0x09947bddb36b3494u},
+        {"iq4_xs", 0x1936ca5d049e3274u}, {"q4_0", 0xbefbc477f5138f2du},
+        {"q4_1", 0x713bc7ab725d56bbu},   {"q5_0", 0x915a6d7df5485fa0u},
+        {"q5_1", 0x8231d0f51ad6f592u},   {"mxfp4", 0x7986aa2b566cfb4bu},
+        {"nvfp4", 0x09947bddb36b3494u},
     };
     static unsigned char blocks[ERROR_ROW * 4];
     for (size_t k = 0; k < sizeof wanted / sizeof wanted[0]; k++) {
@@ -209,8 +212,8 @@ static void test_quant__keeps_small_values(void **state)
 static void test_quant__follows_importance(void **state)
 {
     (void)state;
-    static const char *const names[] = {"q2_k", "q3_k",   "q4_k",   "q5_k",
-                                        "q6_k", "iq4_nl", "iq4_xs", "nvfp4"};
+    static const char *const names[] = {"q4_0", "q4_1", "q5_0", "q5_1",   "q2_k",   "q3_k",
+                                        "q4_k", "q5_k", "q6_k", "iq4_nl", "iq4_xs", "nvfp4"};
     static float importance[ERROR_ROW], free_y[ERROR_ROW], led_y[ERROR_ROW];
     for (int i = 0; i < ERROR_ROW; i++)
         importance[i] = i % 16 == 5 ? 1000.0f : 1.0f;
