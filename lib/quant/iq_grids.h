@@ -1,6 +1,6 @@
-/* iq_grids - the codebooks of the IQ formats. A point of a codebook gives the magnitudes of four or
- * eight neighbouring values; it is stored as one code and spread to one byte per value when used.
- */
+/* iq_grids - the codebooks of the IQ formats. A point of a codebook gives the magnitudes of four
+ * or eight neighbouring values; it is stored as one code and spread to a byte per value when used.
+ * The codes of a codebook ascend. */
 #ifndef LM_QUANT_IQ_GRIDS_H
 #define LM_QUANT_IQ_GRIDS_H
 

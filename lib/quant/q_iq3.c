@@ -1,8 +1,11 @@
-/* q_iq3.c - decode of IQ3_XXS and IQ3_S. */
+/* q_iq3.c - decode, and packing of the encoder's answer, of IQ3_XXS and IQ3_S. */
 #include "quant/q_iq3.h"
 
+#include "quant/iq_encode.h"
 #include "quant/iq_grids.h"
 #include "quant/quant.h"
+
+#include <string.h>
 
 enum { BLOCK = LM_IQ3_BLOCK };
 
@@ -39,8 +42,68 @@ static void iq3_s_decode(const void *blocks, float *values, size_t count)
         }
 }
 
+/* The levels are the coordinates over 4, so that a value is d * (2 * step + 1) * level. */
+static const lm_iq_scheme iq3_xxs_scheme = {
+    .codebook = {lm_iq3_xxs_codes, 256, 4, 8},
+    .levels = {{1, 3, 5, 7, 9, 11, 13, 15.5f}},
+    .shifts = 1,
+    .shift_groups = 1,
+    .scale_values = 32,
+    .steps = 16,
+    .even_signs = true,
+};
+
+static void iq3_xxs_pack(const lm_iq_block *block, void *out)
+{
+    lm_block_iq3_xxs *b = out;
+    lm_store_u16(b->d.bytes, block->d);
+    for (size_t g = 0; g < BLOCK / 4; g++)
+        b->index[g] = (uint8_t)block->index[g];
+    for (size_t p = 0; p < BLOCK / 32; p++) {
+        uint32_t tail = (uint32_t)block->step[p] << 28;
+        for (size_t i = 0; i < 4; i++)
+            tail |= (block->signs[p * 4 + i] & 127u) << 7 * i;
+        lm_store_u32(b->tails[p], tail);
+    }
+}
+
+static void iq3_xxs_encode(const float *values, const float *importance, void *blocks, size_t count)
+{
+    lm_iq_encode(&iq3_xxs_scheme, values, importance, count, iq3_xxs_pack, sizeof(lm_block_iq3_xxs),
+                 blocks);
+}
+
+static const lm_iq_scheme iq3_s_scheme = {
+    .codebook = {lm_iq3_s_codes, 512, 4, 8},
+    .levels = {{1, 3, 5, 7, 9, 11, 13, 15}},
+    .shifts = 1,
+    .shift_groups = 1,
+    .scale_values = 32,
+    .steps = 16,
+};
+
+static void iq3_s_pack(const lm_iq_block *block, void *out)
+{
+    lm_block_iq3_s *b = out;
+    memset(b, 0, sizeof *b);
+    lm_store_u16(b->d.bytes, block->d);
+    for (size_t g = 0; g < BLOCK / 4; g++) {
+        b->index[g] = (uint8_t)block->index[g];
+        b->high[g / 8] |= (uint8_t)(block->index[g] >> 8 << g % 8);
+    }
+    memcpy(b->signs, block->signs, sizeof b->signs);
+    for (size_t i = 0; i < sizeof b->steps; i++)
+        b->steps[i] = (uint8_t)(block->step[2 * i] | block->step[2 * i + 1] << 4);
+}
+
+static void iq3_s_encode(const float *values, const float *importance, void *blocks, size_t count)
+{
+    lm_iq_encode(&iq3_s_scheme, values, importance, count, iq3_s_pack, sizeof(lm_block_iq3_s),
+                 blocks);
+}
+
 const lm_format lm_formats_iq3[] = {
-    {LM_IQ3_XXS, "iq3_xxs", BLOCK, sizeof(lm_block_iq3_xxs), iq3_xxs_decode, NULL},
-    {LM_IQ3_S, "iq3_s", BLOCK, sizeof(lm_block_iq3_s), iq3_s_decode, NULL},
+    {LM_IQ3_XXS, "iq3_xxs", BLOCK, sizeof(lm_block_iq3_xxs), iq3_xxs_decode, iq3_xxs_encode},
+    {LM_IQ3_S, "iq3_s", BLOCK, sizeof(lm_block_iq3_s), iq3_s_decode, iq3_s_encode},
     {0},
 };
