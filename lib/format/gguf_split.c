@@ -20,15 +20,21 @@ typedef struct split {
     lm_gguf *first;
 } split;
 
-static int32_t get_number(const lm_gguf *g, const char *key, uint64_t largest, uint64_t *out)
+static int32_t get_number(const lm_gguf *g, const char *key, uint64_t *out)
 {
     int32_t rc = lm_gguf_get_u64(g, key, 0, out);
     if (rc == LLM_E_NOT_FOUND)
         return lm_fail(LLM_E_FORMAT, "a file of a split set lacks the key '%s'", key);
-    LM_TRY(rc);
-    if (*out > largest)
-        return lm_fail(LLM_E_FORMAT, "key '%s' is %llu; at most %llu is possible here", key,
-                       (unsigned long long)*out, (unsigned long long)largest);
+    return rc;
+}
+
+/* The set's count of tensors, as its first file says it. */
+static int32_t get_tensors(split *s)
+{
+    LM_TRY(get_number(s->first, "split.tensors.count", &s->tensors));
+    if (s->tensors > s->limits->tensors)
+        return lm_fail(LLM_E_LIMIT, "the set has %llu tensors where the limit is %llu",
+                       (unsigned long long)s->tensors, (unsigned long long)s->limits->tensors);
     return LLM_OK;
 }
 
@@ -48,40 +54,51 @@ int32_t lm_gguf_split_count(const lm_gguf *g, const lm_limits *limits, uint32_t 
     return LLM_OK;
 }
 
+/* Says which file of the set a failure is about. */
+static int32_t within(const split *s, int32_t rc)
+{
+    return rc < 0 ? lm_fail_within(rc, "'%s'", s->path) : rc;
+}
+
 static void name_part(split *s, uint32_t index)
 {
     snprintf(s->path + s->prefix, s->path_size - s->prefix, "-%05lu-of-%05lu.gguf",
              (unsigned long)index + 1, (unsigned long)s->count);
 }
 
-/* The path of the file at hand must be the one that its own number gives it. */
-static int32_t parse_path(split *s, const char *path)
+static int32_t keep_path(split *s, const char *path)
 {
-    uint64_t number;
     size_t length = strlen(path);
-    LM_TRY(get_number(s->first, "split.no", s->count - 1, &number));
     s->prefix = length > SUFFIX_BYTES ? length - SUFFIX_BYTES : 0;
     s->path_size = length + 2 * SUFFIX_BYTES;
     s->path = lm_alloc(s->first->alloc, s->path_size);
     if (s->path == NULL)
         return LLM_E_MEMORY;
-    memcpy(s->path, path, s->prefix);
-    name_part(s, (uint32_t)number);
-    if (strcmp(s->path, path) != 0)
-        return lm_fail(LLM_E_FORMAT,
-                       "'%s' says that it is file %llu of %lu and must have a name that ends in '%s'",
-                       path, (unsigned long long)number + 1, (unsigned long)s->count,
-                       s->path + s->prefix);
+    memcpy(s->path, path, length + 1);
     return LLM_OK;
+}
+
+/* The path of the file at hand must be the one that its number gives it. */
+static int32_t check_path(split *s, const char *path, uint64_t number)
+{
+    if (number < s->count)
+        name_part(s, (uint32_t)number);
+    if (number < s->count && strcmp(s->path, path) == 0)
+        return LLM_OK;
+    return lm_fail(LLM_E_FORMAT,
+                   "'%s': it says that it is file %llu of %lu; the files of a set are numbered from "
+                   "1 and their names end as in '-00001-of-%05lu.gguf'",
+                   path, (unsigned long long)number + 1, (unsigned long)s->count,
+                   (unsigned long)s->count);
 }
 
 /* What the file at `index` must say of the set. */
 static int32_t check_part(const split *s, const lm_gguf *g, uint32_t index)
 {
     uint64_t count, number, tensors;
-    LM_TRY(get_number(g, "split.count", s->limits->parts, &count));
-    LM_TRY(get_number(g, "split.no", s->limits->parts, &number));
-    LM_TRY(get_number(g, "split.tensors.count", s->limits->tensors, &tensors));
+    LM_TRY(get_number(g, "split.count", &count));
+    LM_TRY(get_number(g, "split.no", &number));
+    LM_TRY(get_number(g, "split.tensors.count", &tensors));
     if (count != s->count || number != index || tensors != s->tensors)
         return lm_fail(LLM_E_FORMAT,
                        "it says that it is file %llu of %llu with %llu tensors in all; it should "
@@ -152,17 +169,16 @@ static int32_t open_at(split *s, uint32_t index, lm_gguf **out)
     lm_source source;
     name_part(s, index);
     LM_TRY(lm_source_open_path(s->first->alloc, s->path, s->source_mode, &source));
-    int32_t rc = lm_gguf_open_part(s->first->alloc, s->limits, &source, out);
-    return rc < 0 ? lm_fail_within(rc, "'%s'", s->path) : LLM_OK;
+    return within(s, lm_gguf_open_part(s->first->alloc, s->limits, &source, out));
 }
 
 static int32_t join_at(split *s, uint32_t index)
 {
     lm_gguf *part;
     LM_TRY(open_at(s, index, &part));
-    int32_t rc = join_part(s, part, index);
+    int32_t rc = within(s, join_part(s, part, index));
     lm_gguf_close(part);
-    return rc < 0 ? lm_fail_within(rc, "'%s'", s->path) : LLM_OK;
+    return rc;
 }
 
 /* Room in the first file for the sources and tensors of all. */
@@ -187,14 +203,21 @@ static int32_t make_room(split *s)
     return lm_strmap_reserve(&g->tensor_index, (size_t)s->tensors);
 }
 
+/* The first file of the set takes the place of the one that was named. */
+static int32_t go_to_first(split *s, lm_gguf **g)
+{
+    lm_gguf *first;
+    LM_TRY(open_at(s, 0, &first));
+    lm_gguf_close(*g);
+    *g = s->first = first;
+    return LLM_OK;
+}
+
 static int32_t join_all(split *s)
 {
-    int32_t rc = check_part(s, s->first, 0);
-    if (rc == LLM_OK)
-        rc = make_room(s);
-    name_part(s, 0);
-    if (rc < 0)
-        return lm_fail_within(rc, "'%s'", s->path);
+    LM_TRY(within(s, get_tensors(s)));
+    LM_TRY(within(s, check_part(s, s->first, 0)));
+    LM_TRY(within(s, make_room(s)));
     for (uint32_t i = 1; i < s->count; i++)
         LM_TRY(join_at(s, i));
     if (s->first->n_tensors != s->tensors)
@@ -208,17 +231,13 @@ int32_t lm_gguf_split_join(const lm_log *log, const lm_limits *limits, const cha
                            uint32_t source_mode, uint32_t count, lm_gguf **g)
 {
     split s = {log, limits, source_mode, count, 0, 0, NULL, 0, *g};
-    uint64_t number;
+    uint64_t number = 0;
     int32_t rc;
-    LM_GO(parse_path(&s, path));
-    LM_GO(get_number(s.first, "split.no", count - 1, &number));
-    if (number > 0) {
-        lm_gguf *first;
-        LM_GO(open_at(&s, 0, &first));
-        lm_gguf_close(*g);
-        *g = s.first = first;
-    }
-    LM_GO(get_number(s.first, "split.tensors.count", limits->tensors, &s.tensors));
+    LM_GO(keep_path(&s, path));
+    LM_GO(within(&s, get_number(s.first, "split.no", &number)));
+    LM_GO(check_path(&s, path, number));
+    if (number > 0)
+        LM_GO(go_to_first(&s, g));
     rc = join_all(&s);
 out:
     lm_free((*g)->alloc, s.path, s.path_size);

@@ -5,6 +5,7 @@
 
 #define DEFAULT_ALIGNMENT 32u
 #define LARGEST_ALIGNMENT (1u << 20)
+#define FOREIGN_FORMATS   1000u /* numbers from here on are of other containers */
 
 static int32_t read_alignment(lm_gguf *g)
 {
@@ -43,7 +44,7 @@ static int32_t read_shape(lm_gguf_cursor *c, lm_gguf_tensor *t)
 
 static int32_t size_tensor(lm_gguf_tensor *t, uint32_t type)
 {
-    t->format = lm_format_by_id(type);
+    t->format = type < FOREIGN_FORMATS ? lm_format_by_id(type) : NULL;
     if (t->format == NULL)
         return lm_fail(LLM_E_UNSUPPORTED, "storage type %lu is unknown or was removed from GGUF",
                        (unsigned long)type);

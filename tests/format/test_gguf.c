@@ -4,6 +4,7 @@
 #include "support/support.h"
 
 #include "format/gguf.h"
+#include "format/gguf_walk.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -72,29 +73,23 @@ static void check_fact(const lm_gguf *g, const fact *f)
     assert_int_equal(t->offset, f->offset);
 }
 
-static void check_all(uint32_t mode)
+static void test_gguf__real_files(void **state)
 {
+    (void)state;
     for (size_t i = 0; i < sizeof facts / sizeof facts[0]; i++) {
+        const char *path = test_data_path(facts[i].path);
         test_memory m;
-        lm_gguf *g;
+        lm_gguf *mapped, *read;
         test_memory_init(&m);
-        assert_ok(lm_gguf_open_path(&m.alloc, NULL, NULL, test_data_path(facts[i].path), mode, &g));
-        check_fact(g, &facts[i]);
-        lm_gguf_close(g);
+        assert_ok(lm_gguf_open_path(&m.alloc, NULL, NULL, path, LM_SOURCE_MAP, &mapped));
+        assert_ok(lm_gguf_open_path(&m.alloc, NULL, NULL, path, LM_SOURCE_READ, &read));
+        check_fact(mapped, &facts[i]);
+        check_fact(read, &facts[i]);
+        assert_int_equal(gguf_walk(mapped), gguf_walk(read));
+        lm_gguf_close(mapped);
+        lm_gguf_close(read);
         test_memory_check(&m);
     }
-}
-
-static void test_gguf__real_files_mapped(void **state)
-{
-    (void)state;
-    check_all(LM_SOURCE_MAP);
-}
-
-static void test_gguf__real_files_read(void **state)
-{
-    (void)state;
-    check_all(LM_SOURCE_READ);
 }
 
 /* A host's callback over a block of memory; counts its calls, so that bounded reads are seen. */
@@ -237,8 +232,7 @@ static void test_gguf__is_not_there(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_gguf__real_files_mapped),
-        cmocka_unit_test(test_gguf__real_files_read),
+        cmocka_unit_test(test_gguf__real_files),
         cmocka_unit_test(test_gguf__memory_and_callback_agree),
         cmocka_unit_test(test_gguf__values_of_a_model),
         cmocka_unit_test(test_gguf__version_1_holds_the_same_numbers),
