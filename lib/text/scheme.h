@@ -71,6 +71,8 @@ static inline bool lm_rule(int8_t rule, bool otherwise)
 /* One per file; the table in tokenizer.c lists them. */
 extern const lm_scheme lm_scheme_spm;       /* "llama": SentencePiece BPE by scores */
 extern const lm_scheme lm_scheme_bpe;       /* "gpt2": byte-level BPE with a pre-tokenizer */
+extern const lm_scheme lm_scheme_gemma4;    /* "gemma4": the same code over characters */
+extern const lm_scheme lm_scheme_whitespace; /* "whitespace": likewise, words only */
 extern const lm_scheme lm_scheme_wordpiece; /* "bert" */
 extern const lm_scheme lm_scheme_unigram;   /* "t5" */
 extern const lm_scheme lm_scheme_rwkv;      /* "rwkv" */

@@ -6,12 +6,14 @@
 #include <string.h>
 
 static const lm_scheme *const schemes[] = {
-    NULL,
+    &lm_scheme_bpe,
+    &lm_scheme_gemma4,
+    &lm_scheme_whitespace,
 };
 
 static const lm_scheme *find_scheme(const char *model)
 {
-    for (size_t i = 0; schemes[i] != NULL; i++)
+    for (size_t i = 0; i < sizeof schemes / sizeof *schemes; i++)
         if (strcmp(schemes[i]->model, model) == 0)
             return schemes[i];
     return NULL;
