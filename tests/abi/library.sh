@@ -1,0 +1,5 @@
+# library.sh - the library as the ABI dump sees it: unoptimised, with types, nothing else built.
+abi_build() {
+  [ -f "$1/build.ninja" ] || meson setup "$1" . --buildtype=debug -Dtests=false -Dexamples=false >/dev/null
+  ninja -C "$1" >/dev/null
+}
