@@ -1,6 +1,8 @@
 /* test_dry.c - DRY on crafted and random repetitions; breakers of one and of several tokens. */
 #include "sample/oracle.h"
 
+#include "text/tokenizer.h"
+
 #include <math.h>
 #include <string.h>
 
@@ -120,6 +122,146 @@ static void test_dry__bad_breakers(void **state)
     test_memory_check(&m);
 }
 
+/* --- breakers ------------------------------------------------------------------------------- */
+
+/* A byte-level vocabulary: pieces as bytes and as the vocabulary writes them. */
+static const struct {
+    const char *bytes, *text;
+} pieces[] = {
+    {"a", "a"},
+    {"b", "b"},
+    {"ab", "ab"},
+    {"ba", "ba"},
+    {"\n", "\xc4\x8a"},
+    {":", ":"},
+    {"b:a", "b:a"},
+    {"aab", "aab"},
+    {" a", "\xc4\xa0"
+           "a"},
+    {"bb", "bb"},
+    {"\\", "\\"},
+};
+#define N_PIECES (sizeof pieces / sizeof pieces[0])
+
+static lm_tokenizer *make_tokenizer(void)
+{
+    lm_str tokens[N_PIECES];
+    for (size_t i = 0; i < N_PIECES; i++)
+        tokens[i] = (lm_str){pieces[i].text, strlen(pieces[i].text)};
+    lm_vocab vocab = {.model = "gpt2", .pre = "gpt-2", .tokens = tokens, .n_tokens = N_PIECES};
+    static const lm_str merge = {"a b", 3};
+    vocab.merges = &merge;
+    vocab.n_merges = 1;
+    for (size_t i = 0; i < LM_SPECIAL_COUNT; i++)
+        vocab.special[i] = -1;
+    vocab.add_bos = vocab.add_eos = vocab.add_sep = vocab.add_space_prefix = LM_RULE_ABSENT;
+    vocab.remove_extra_whitespaces = vocab.escape_whitespaces = LM_RULE_ABSENT;
+    vocab.ignore_merges = vocab.clean_spaces = LM_RULE_ABSENT;
+    lm_tokenizer *tokenizer = NULL;
+    lm_log log = {0};
+    assert_ok(lm_tokenizer_create(&m.alloc, &log, &vocab, &tokenizer));
+    return tokenizer;
+}
+
+/* Tokens behind the one with which the last breaker of the text ends. */
+static size_t behind_breaker(const int32_t *window, size_t n, const char *const *breakers)
+{
+    static char text[4000];
+    static size_t owner[4000];
+    size_t size = 0, last = 0, found = 0;
+    for (size_t i = 0; i < n; i++)
+        for (const char *b = pieces[window[i]].bytes; *b != '\0'; b++) {
+            owner[size] = i;
+            text[size++] = *b;
+        }
+    text[size] = '\0';
+    for (; *breakers != NULL; breakers++)
+        for (const char *at = text; (at = strstr(at, *breakers)) != NULL; at++) {
+            size_t end = owner[(size_t)(at - text) + strlen(*breakers) - 1];
+            last = end > last ? end : last;
+            found = 1;
+        }
+    return found ? n - 1 - last : n;
+}
+
+static void test_dry__breakers(void **state)
+{
+    (void)state;
+    static const char *const sets[][5] = {
+        {"\n", ":", NULL},
+        {"ab", NULL},
+        {"abab", "a:", NULL},
+        {"a", NULL},
+        {"bbbb", "b\na", "\\a", NULL},
+        {"aabaabaab", "abb", NULL},
+        {"zzz", NULL},
+        {NULL},
+    };
+    static const char *const params[] = {
+        "\\n\n:", "ab", "abab\na:", "a", "bbbb\nb\\na\n\\\\a\n", "aabaabaab\nabb", "\nzzz", ""};
+    static int32_t history[300];
+    static float logits[N_PIECES];
+    static oracle o;
+    uint64_t random = 21;
+    test_memory_init(&m);
+    lm_tokenizer *tokenizer = make_tokenizer();
+    unsigned broken = 0;
+    for (unsigned round = 0; round < 2000; round++) {
+        size_t n = test_random(&random) % 300, period = 1 + test_random(&random) % 40;
+        for (size_t i = 0; i < n; i++)
+            history[i] = i >= period && test_random(&random) % 40 != 0
+                             ? history[i - period]
+                             : (int32_t)(test_random(&random) % N_PIECES);
+        const char *const *set = sets[round % 8];
+        size_t limit = behind_breaker(history, n, set);
+        random_logits(&random, 0, logits, N_PIECES);
+        oracle_load(&o, logits, N_PIECES);
+        for (int32_t id = 0; id < (int32_t)N_PIECES; id++) {
+            size_t length = repetition(history, n, id, limit);
+            bool is_breaker = false;
+            for (size_t b = 0; set[b] != NULL; b++)
+                is_breaker = is_breaker || strstr(pieces[id].bytes, set[b]) != NULL;
+            if (length >= 2 && !is_breaker)
+                o.logit[id] -= 0.5 * pow(1.1, (double)(length - 2 < 256 ? length - 2 : 256));
+            broken += length < repetition(history, n, id, SIZE_MAX);
+        }
+        lm_chain *chain;
+        assert_ok(lm_chain_create(&m.alloc, &chain));
+        add(chain, "dry", F("multiplier", 0.5), F("base", 1.1), S("breakers", params[round % 8]));
+        show(chain, logits, N_PIECES, history, n, tokenizer, &s);
+        assert_shown(&s, &o);
+        lm_chain_destroy(chain);
+    }
+    assert_true(broken > 1000); /* the breakers did matter */
+    lm_tokenizer_destroy(tokenizer);
+    test_memory_check(&m);
+}
+
+static void test_dry__breakers_allocate_nothing(void **state)
+{
+    (void)state;
+    static int32_t history[200];
+    static const float logits[N_PIECES] = {0};
+    int32_t token;
+    test_memory_init(&m);
+    lm_tokenizer *tokenizer = make_tokenizer();
+    lm_chain *chain, *copy;
+    assert_ok(lm_chain_create(&m.alloc, &chain));
+    assert_ok(lm_chain_add(chain, "dry", NULL, 0));
+    assert_ok(lm_chain_reserve(chain, N_PIECES));
+    assert_ok(lm_chain_clone(chain, &copy));
+    history[10] = 77; /* foreign ids are no text */
+    history[11] = -3;
+    uint64_t calls = m.alloc.calls;
+    assert_ok(lm_chain_pick(chain, logits, N_PIECES, history, 200, tokenizer, &token));
+    assert_ok(lm_chain_pick(copy, logits, N_PIECES, history, 200, tokenizer, &token));
+    assert_int_equal(m.alloc.calls, calls);
+    lm_chain_destroy(chain);
+    lm_chain_destroy(copy);
+    lm_tokenizer_destroy(tokenizer);
+    test_memory_check(&m);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -127,6 +269,8 @@ int main(void)
         cmocka_unit_test(test_dry__random_histories),
         cmocka_unit_test(test_dry__huge_penalty_stays_finite),
         cmocka_unit_test(test_dry__bad_breakers),
+        cmocka_unit_test(test_dry__breakers),
+        cmocka_unit_test(test_dry__breakers_allocate_nothing),
     };
     return cmocka_run_group_tests_name("dry", tests, NULL, NULL);
 }
