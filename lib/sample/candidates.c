@@ -138,8 +138,10 @@ static size_t mass_behind(lm_candidates *c, size_t from, double sum, double mass
     double held[BINS] = {0};
     uint32_t n[BINS] = {0};
     double high = c->items[from - 1].logit, low = high;
-    for (size_t i = from; i < c->count; i++)
-        low = fmin(low, c->items[i].logit);
+    for (size_t i = from; i < c->count; i++) { /* gcc 12 for aarch64 fails on a loop over fmin */
+        double logit = c->items[i].logit;
+        low = logit < low ? logit : low;
+    }
     low = fmax(low, high - 64.0); /* what is less likely holds nothing */
     double scale = low < high ? BINS / (high - low) : 0.0;
     for (size_t i = from; i < c->count; i++) {

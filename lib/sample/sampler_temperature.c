@@ -49,8 +49,10 @@ static int32_t apply(void *state, const lm_sample_context *context, lm_candidate
         temp = low + (high - low) * pow(relative_entropy(c), s->exponent);
     }
     double largest = 0.0;
-    for (size_t i = 0; i < c->count; i++)
-        largest = fmax(largest, fabs((double)c->items[i].logit));
+    for (size_t i = 0; i < c->count; i++) { /* gcc 12 for aarch64 fails on a loop over fmax */
+        double size = fabs((double)c->items[i].logit);
+        largest = size > largest ? size : largest;
+    }
     if (!(temp > 0.0) ||
         largest / temp > FLT_MAX) { /* too cold for floats: the limit is the same */
         keep_best(c);

@@ -1,0 +1,431 @@
+/* os_windows.c - the operating system on Windows 8 and later. Paths are UTF-8 outside and UTF-16
+ * inside. */
+#if !defined(_WIN32_WINNT) || _WIN32_WINNT < 0x0602
+#undef _WIN32_WINNT
+#define _WIN32_WINNT 0x0602
+#endif
+#define WIN32_LEAN_AND_MEAN
+#define NOMINMAX
+#include "base/os.h"
+
+#include "base/checked.h"
+
+#include <windows.h>
+
+#include <io.h>
+#include <process.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+enum { PATH_UNITS = 4096, PART = 1 << 30 };
+
+/* --- errors and paths -------------------------------------------------------------------- */
+
+typedef struct error_text {
+    char text[256];
+} error_text;
+
+/* What the system says about an error, in UTF-8 and without the line's end. */
+static error_text describe(DWORD error)
+{
+    error_text out;
+    WCHAR wide[128];
+    DWORD flags = FORMAT_MESSAGE_FROM_SYSTEM | FORMAT_MESSAGE_IGNORE_INSERTS;
+    DWORD length = FormatMessageW(flags, NULL, error, 0, wide, 128, NULL);
+    while (length > 0 && wide[length - 1] <= L' ')
+        length--;
+    int size = 0;
+    if (length > 0)
+        size = WideCharToMultiByte(CP_UTF8, 0, wide, (int)length, out.text,
+                                   (int)sizeof out.text - 1, NULL, NULL);
+    out.text[size] = '\0';
+    if (size == 0)
+        snprintf(out.text, sizeof out.text, "system error %lu", (unsigned long)error);
+    return out;
+}
+
+static int32_t fail_io(const char *what)
+{
+    return lm_fail(LLM_E_IO, "cannot %s: %s", what, describe(GetLastError()).text);
+}
+
+static int32_t fail_path(const char *what, const char *path)
+{
+    DWORD error = GetLastError();
+    bool absent = error == ERROR_FILE_NOT_FOUND || error == ERROR_PATH_NOT_FOUND ||
+                  error == ERROR_MOD_NOT_FOUND;
+    return lm_fail(absent ? LLM_E_NOT_FOUND : LLM_E_IO, "cannot %s '%s': %s", what, path,
+                   describe(error).text);
+}
+
+static int32_t widen(const char *path, WCHAR out[PATH_UNITS])
+{
+    if (MultiByteToWideChar(CP_UTF8, MB_ERR_INVALID_CHARS, path, -1, out, PATH_UNITS) > 0)
+        return LLM_OK;
+    return lm_fail(LLM_E_INVALID, "the path '%s' is too long or no UTF-8", path);
+}
+
+/* --- files ------------------------------------------------------------------------------- */
+
+static HANDLE handle_of(lm_os_file file)
+{
+    return (HANDLE)file.handle;
+}
+
+int32_t lm_os_file_open(const char *path, lm_os_file *out)
+{
+    WCHAR wide[PATH_UNITS];
+    out->handle = -1;
+    LM_TRY(widen(path, wide));
+    HANDLE handle = CreateFileW(wide, GENERIC_READ, FILE_SHARE_READ | FILE_SHARE_DELETE, NULL,
+                                OPEN_EXISTING, FILE_ATTRIBUTE_NORMAL, NULL);
+    if (handle == INVALID_HANDLE_VALUE)
+        return fail_path("open", path);
+    out->handle = (intptr_t)handle;
+    return LLM_OK;
+}
+
+#if defined(_UCRT)
+static void ignore_parameter(const wchar_t *expression, const wchar_t *function,
+                             const wchar_t *file, unsigned line, uintptr_t reserved)
+{
+    (void)expression, (void)function, (void)file, (void)line, (void)reserved;
+}
+#endif
+
+/* The C runtime ends the process over a descriptor that is not open, unless told not to. */
+static HANDLE descriptor_handle(int fd)
+{
+    if (fd < 0)
+        return INVALID_HANDLE_VALUE;
+#if defined(_UCRT)
+    _invalid_parameter_handler before =
+        _set_thread_local_invalid_parameter_handler(ignore_parameter);
+    HANDLE handle = (HANDLE)_get_osfhandle(fd);
+    _set_thread_local_invalid_parameter_handler(before);
+    return handle;
+#else
+    return (HANDLE)_get_osfhandle(fd);
+#endif
+}
+
+int32_t lm_os_file_dup(int fd, lm_os_file *out)
+{
+    HANDLE self = GetCurrentProcess(), source = descriptor_handle(fd), handle = NULL;
+    out->handle = -1;
+    if (source == INVALID_HANDLE_VALUE)
+        return lm_fail(LLM_E_IO, "cannot use file descriptor %d: it is not open", fd);
+    if (!DuplicateHandle(self, source, self, &handle, 0, FALSE, DUPLICATE_SAME_ACCESS))
+        return fail_io("use the file descriptor");
+    out->handle = (intptr_t)handle;
+    return LLM_OK;
+}
+
+void lm_os_file_close(lm_os_file *file)
+{
+    if (file->handle != -1)
+        CloseHandle(handle_of(*file));
+    file->handle = -1;
+}
+
+int32_t lm_os_file_size(lm_os_file file, uint64_t *out)
+{
+    LARGE_INTEGER size;
+    if (GetFileType(handle_of(file)) != FILE_TYPE_DISK)
+        return lm_fail(LLM_E_IO, "not a regular file; open a file, or use callbacks for a stream");
+    if (!GetFileSizeEx(handle_of(file), &size))
+        return fail_io("ask for the file's size");
+    *out = (uint64_t)size.QuadPart;
+    return LLM_OK;
+}
+
+int32_t lm_os_file_read(lm_os_file file, uint64_t offset, void *into, size_t size)
+{
+    char *at = into;
+    while (size > 0) {
+        OVERLAPPED where = {0};
+        where.Offset = (DWORD)offset;
+        where.OffsetHigh = (DWORD)(offset >> 32);
+        DWORD got = 0;
+        BOOL done = ReadFile(handle_of(file), at, size < PART ? (DWORD)size : PART, &got, &where);
+        DWORD error = done ? ERROR_SUCCESS : GetLastError();
+        if (!done && error != ERROR_HANDLE_EOF)
+            return lm_fail(LLM_E_IO, "cannot read at offset %llu: %s", (unsigned long long)offset,
+                           describe(error).text);
+        if (got == 0)
+            return lm_fail(LLM_E_IO, "the file ends at offset %llu, earlier than it said",
+                           (unsigned long long)offset);
+        at += got;
+        offset += got;
+        size -= got;
+    }
+    return LLM_OK;
+}
+
+int32_t lm_os_map(lm_os_file file, uint64_t size, lm_os_mapping *out)
+{
+    if (size == 0 || !lm_fits_size(size))
+        return lm_fail(LLM_E_IO, "cannot map a file of %llu bytes", (unsigned long long)size);
+    HANDLE section = CreateFileMappingW(handle_of(file), NULL, PAGE_READONLY, 0, 0, NULL);
+    if (section == NULL)
+        return fail_io("map the file");
+    const void *data = MapViewOfFile(section, FILE_MAP_READ, 0, 0, (SIZE_T)size);
+    int32_t rc = data == NULL ? fail_io("map the file") : LLM_OK;
+    CloseHandle(section); /* the view keeps it alive */
+    if (rc == LLM_OK)
+        *out = (lm_os_mapping){data, size, 0};
+    return rc;
+}
+
+void lm_os_unmap(lm_os_mapping *map)
+{
+    if (map->data != NULL)
+        UnmapViewOfFile(map->data);
+    map->data = NULL;
+}
+
+void lm_os_map_will_need(const lm_os_mapping *map, uint64_t offset, uint64_t size)
+{
+    if (map->data == NULL || !lm_inside(offset, size, map->size))
+        return;
+    WIN32_MEMORY_RANGE_ENTRY range = {(char *)(uintptr_t)map->data + offset, (SIZE_T)size};
+    PrefetchVirtualMemory(GetCurrentProcess(), 1, &range, 0);
+}
+
+static int32_t write_all(HANDLE handle, const char *data, size_t size)
+{
+    while (size > 0) {
+        DWORD put = 0;
+        if (!WriteFile(handle, data, size < PART ? (DWORD)size : PART, &put, NULL))
+            return fail_io("write");
+        data += put;
+        size -= put;
+    }
+    return FlushFileBuffers(handle) ? LLM_OK : fail_io("flush");
+}
+
+int32_t lm_os_file_replace(const char *path, const void *data, size_t size)
+{
+    WCHAR target[PATH_UNITS], temporary[PATH_UNITS];
+    LM_TRY(widen(path, target));
+    int length = swprintf(temporary, PATH_UNITS, L"%ls.%lu.tmp", target,
+                          (unsigned long)GetCurrentProcessId());
+    if (length < 0 || length >= PATH_UNITS)
+        return lm_fail(LLM_E_INVALID, "the path '%s' is too long", path);
+    HANDLE handle =
+        CreateFileW(temporary, GENERIC_WRITE, 0, NULL, CREATE_NEW, FILE_ATTRIBUTE_NORMAL, NULL);
+    if (handle == INVALID_HANDLE_VALUE)
+        return fail_path("create a file beside", path);
+    int32_t rc = write_all(handle, data, size);
+    if (!CloseHandle(handle) && rc == LLM_OK)
+        rc = fail_path("close the file beside", path);
+    if (rc == LLM_OK &&
+        !MoveFileExW(temporary, target, MOVEFILE_REPLACE_EXISTING | MOVEFILE_WRITE_THROUGH))
+        rc = fail_path("replace", path);
+    if (rc < 0)
+        DeleteFileW(temporary);
+    return rc;
+}
+
+/* --- time, processor, memory ----------------------------------------------------------- */
+
+uint64_t lm_os_now_ns(void)
+{
+    LARGE_INTEGER count, frequency;
+    QueryPerformanceCounter(&count);
+    QueryPerformanceFrequency(&frequency);
+    uint64_t ticks = (uint64_t)count.QuadPart, rate = (uint64_t)frequency.QuadPart;
+    return ticks / rate * 1000000000u + ticks % rate * 1000000000u / rate;
+}
+
+uint32_t lm_os_cpu_count(void)
+{
+    DWORD_PTR process = 0, system = 0;
+    uint32_t count = 0;
+    if (GetProcessAffinityMask(GetCurrentProcess(), &process, &system))
+        for (; process != 0; process &= process - 1)
+            count++;
+    return count < 1 ? 1 : count;
+}
+
+uint64_t lm_os_memory_total(void)
+{
+    MEMORYSTATUSEX status = {.dwLength = sizeof status};
+    return GlobalMemoryStatusEx(&status) ? status.ullTotalPhys : 0;
+}
+
+uint64_t lm_os_memory_free(void)
+{
+    MEMORYSTATUSEX status = {.dwLength = sizeof status};
+    return GlobalMemoryStatusEx(&status) ? status.ullAvailPhys : 0;
+}
+
+/* --- threads ----------------------------------------------------------------------------- */
+
+typedef struct thread_impl {
+    HANDLE handle;
+    void (*fn)(void *arg);
+    void *arg;
+} thread_impl;
+
+static unsigned __stdcall thread_main(void *arg)
+{
+    thread_impl *impl = arg;
+    impl->fn(impl->arg);
+    return 0;
+}
+
+int32_t lm_os_thread_start(lm_allocator *a, void (*fn)(void *arg), void *arg, lm_os_thread *out)
+{
+    thread_impl *impl = LM_NEW(a, thread_impl);
+    if (impl == NULL)
+        return LLM_E_MEMORY;
+    impl->fn = fn;
+    impl->arg = arg;
+    uintptr_t handle = _beginthreadex(NULL, 0, thread_main, impl, 0, NULL);
+    if (handle == 0) {
+        LM_DELETE(a, impl);
+        return lm_fail(LLM_E_MEMORY, "cannot start a thread");
+    }
+    impl->handle = (HANDLE)handle; /* read by the joining thread only */
+    out->impl = impl;
+    return LLM_OK;
+}
+
+void lm_os_thread_join(lm_allocator *a, lm_os_thread *thread)
+{
+    thread_impl *impl = thread->impl;
+    if (impl == NULL)
+        return;
+    WaitForSingleObject(impl->handle, INFINITE);
+    CloseHandle(impl->handle);
+    LM_DELETE(a, impl);
+    thread->impl = NULL;
+}
+
+uint64_t lm_os_thread_id(void)
+{
+    return GetCurrentThreadId();
+}
+
+void lm_os_thread_yield(void)
+{
+    SwitchToThread();
+}
+
+int32_t lm_os_mutex_init(lm_allocator *a, lm_os_mutex *out)
+{
+    SRWLOCK *impl = LM_NEW(a, SRWLOCK);
+    if (impl == NULL)
+        return LLM_E_MEMORY;
+    InitializeSRWLock(impl);
+    out->impl = impl;
+    return LLM_OK;
+}
+
+void lm_os_mutex_finish(lm_allocator *a, lm_os_mutex *mutex)
+{
+    SRWLOCK *impl = mutex->impl;
+    if (impl == NULL)
+        return;
+    LM_DELETE(a, impl);
+    mutex->impl = NULL;
+}
+
+void lm_os_mutex_lock(lm_os_mutex *mutex)
+{
+    AcquireSRWLockExclusive(mutex->impl);
+}
+
+void lm_os_mutex_unlock(lm_os_mutex *mutex)
+{
+    ReleaseSRWLockExclusive(mutex->impl);
+}
+
+int32_t lm_os_cond_init(lm_allocator *a, lm_os_cond *out)
+{
+    CONDITION_VARIABLE *impl = LM_NEW(a, CONDITION_VARIABLE);
+    if (impl == NULL)
+        return LLM_E_MEMORY;
+    InitializeConditionVariable(impl);
+    out->impl = impl;
+    return LLM_OK;
+}
+
+void lm_os_cond_finish(lm_allocator *a, lm_os_cond *cond)
+{
+    CONDITION_VARIABLE *impl = cond->impl;
+    if (impl == NULL)
+        return;
+    LM_DELETE(a, impl);
+    cond->impl = NULL;
+}
+
+void lm_os_cond_wait(lm_os_cond *cond, lm_os_mutex *mutex)
+{
+    SleepConditionVariableSRW(cond->impl, mutex->impl, INFINITE, 0);
+}
+
+void lm_os_cond_wake_one(lm_os_cond *cond)
+{
+    WakeConditionVariable(cond->impl);
+}
+
+void lm_os_cond_wake_all(lm_os_cond *cond)
+{
+    WakeAllConditionVariable(cond->impl);
+}
+
+/* --- shared objects ------------------------------------------------------------------------ */
+
+#if defined(LM_STATIC_ONLY)
+int32_t lm_os_library_open(const char *path, void **out)
+{
+    *out = NULL;
+    return lm_fail(LLM_E_UNSUPPORTED, "'%s' not opened: this build loads no modules", path);
+}
+
+void lm_os_library_close(void *library)
+{
+    (void)library;
+}
+
+void *lm_os_library_symbol(void *library, const char *name)
+{
+    (void)library;
+    (void)name;
+    return NULL;
+}
+#else
+/* A bare name is looked for in the system's and the program's folders, never in the current one; a
+ * path also finds the libraries beside it. */
+int32_t lm_os_library_open(const char *path, void **out)
+{
+    WCHAR wide[PATH_UNITS], full[PATH_UNITS];
+    DWORD flags = LOAD_LIBRARY_SEARCH_DEFAULT_DIRS;
+    const WCHAR *name = wide;
+    *out = NULL;
+    LM_TRY(widen(path, wide));
+    if (strpbrk(path, "/\\") != NULL) {
+        DWORD length = GetFullPathNameW(wide, PATH_UNITS, full, NULL);
+        if (length == 0 || length >= PATH_UNITS)
+            return lm_fail(LLM_E_INVALID, "the path '%s' is too long", path);
+        name = full;
+        flags |= LOAD_LIBRARY_SEARCH_DLL_LOAD_DIR;
+    }
+    *out = LoadLibraryExW(name, NULL, flags);
+    return *out == NULL ? fail_path("load", path) : LLM_OK;
+}
+
+void lm_os_library_close(void *library)
+{
+    if (library != NULL)
+        FreeLibrary(library);
+}
+
+void *lm_os_library_symbol(void *library, const char *name)
+{
+    return (void *)(uintptr_t)GetProcAddress(library, name);
+}
+#endif
