@@ -32,7 +32,22 @@ void lm_os_unmap(lm_os_mapping *map);
 /* Hints that a range will be read soon, in order. Best effort. */
 void lm_os_map_will_need(const lm_os_mapping *map, uint64_t offset, uint64_t size);
 
-/* Writes a file as a whole or not at all: a temporary beside it, flushed, renamed over it. */
+/* A file written in pieces, as a whole or not at all: the pieces go to a temporary beside it, which
+ * is flushed and renamed over it at the end. */
+#define LM_OS_PATH_BYTES 4096
+
+typedef struct lm_os_output {
+    lm_os_file file;
+    char path[LM_OS_PATH_BYTES], temporary[LM_OS_PATH_BYTES];
+} lm_os_output;
+
+int32_t lm_os_output_open(const char *path, lm_os_output *out);
+int32_t lm_os_output_write(lm_os_output *output, const void *data, size_t size);
+/* Closes the output, whatever comes of it. */
+int32_t lm_os_output_commit(lm_os_output *output);
+/* Closes and removes the temporary; nothing after a commit. */
+void lm_os_output_abandon(lm_os_output *output);
+/* All of it in one call. */
 int32_t lm_os_file_replace(const char *path, const void *data, size_t size);
 
 /* --- time, processor, memory --------------------------------------------------------------- */

@@ -110,22 +110,6 @@ void lm_os_map_will_need(const lm_os_mapping *map, uint64_t offset, uint64_t siz
     posix_madvise(at, (size_t)(offset + size - start), POSIX_MADV_WILLNEED);
 }
 
-static int32_t write_all(int fd, const char *data, size_t size)
-{
-    while (size > 0) {
-        ssize_t put = write(fd, data, size < (1u << 30) ? size : (1u << 30));
-        if (put < 0 && errno == EINTR)
-            continue;
-        if (put < 0)
-            return lm_fail(LLM_E_IO, "cannot write: %s", strerror(errno));
-        data += put;
-        size -= (size_t)put;
-    }
-    if (fsync(fd) != 0)
-        return lm_fail(LLM_E_IO, "cannot flush: %s", strerror(errno));
-    return LLM_OK;
-}
-
 static void sync_directory_of(const char *path)
 {
     char directory[4096];
@@ -142,26 +126,70 @@ static void sync_directory_of(const char *path)
     }
 }
 
-int32_t lm_os_file_replace(const char *path, const void *data, size_t size)
+int32_t lm_os_output_open(const char *path, lm_os_output *out)
 {
-    char temporary[4096];
-    int length = snprintf(temporary, sizeof temporary, "%s.%ld.tmp", path, (long)getpid());
-    if (length < 0 || (size_t)length >= sizeof temporary)
+    int length = snprintf(out->temporary, sizeof out->temporary, "%s.%ld.tmp", path, (long)getpid());
+    if (length < 0 || (size_t)length >= sizeof out->temporary)
         return lm_fail(LLM_E_INVALID, "the path '%s' is too long", path);
-    int fd = open(temporary, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0666);
-    if (fd < 0)
-        return lm_fail(LLM_E_IO, "cannot create '%s': %s", temporary, strerror(errno));
-    int32_t rc = write_all(fd, data, size);
+    memcpy(out->path, path, strlen(path) + 1);
+    out->file.handle = open(out->temporary, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0666);
+    if (out->file.handle < 0)
+        return lm_fail(LLM_E_IO, "cannot create '%s': %s", out->temporary, strerror(errno));
+    return LLM_OK;
+}
+
+int32_t lm_os_output_write(lm_os_output *output, const void *data, size_t size)
+{
+    const char *from = data;
+    while (size > 0) {
+        ssize_t put = write((int)output->file.handle, from, size < (1u << 30) ? size : (1u << 30));
+        if (put < 0 && errno == EINTR)
+            continue;
+        if (put < 0)
+            return lm_fail(LLM_E_IO, "cannot write '%s': %s", output->temporary, strerror(errno));
+        from += put;
+        size -= (size_t)put;
+    }
+    return LLM_OK;
+}
+
+void lm_os_output_abandon(lm_os_output *output)
+{
+    if (output->file.handle < 0)
+        return;
+    lm_os_file_close(&output->file);
+    unlink(output->temporary);
+}
+
+int32_t lm_os_output_commit(lm_os_output *output)
+{
+    int fd = (int)output->file.handle;
+    int32_t rc = LLM_OK;
+    if (fsync(fd) != 0)
+        rc = lm_fail(LLM_E_IO, "cannot flush '%s': %s", output->temporary, strerror(errno));
+    output->file.handle = -1;
     if (close(fd) != 0 && rc == LLM_OK)
-        rc = lm_fail(LLM_E_IO, "cannot close '%s': %s", temporary, strerror(errno));
-    if (rc == LLM_OK && rename(temporary, path) != 0)
-        rc = lm_fail(LLM_E_IO, "cannot rename '%s' to '%s': %s", temporary, path, strerror(errno));
+        rc = lm_fail(LLM_E_IO, "cannot close '%s': %s", output->temporary, strerror(errno));
+    if (rc == LLM_OK && rename(output->temporary, output->path) != 0)
+        rc = lm_fail(LLM_E_IO, "cannot rename '%s' to '%s': %s", output->temporary, output->path,
+                     strerror(errno));
     if (rc < 0) {
-        unlink(temporary);
+        unlink(output->temporary);
         return rc;
     }
-    sync_directory_of(path);
+    sync_directory_of(output->path);
     return LLM_OK;
+}
+
+int32_t lm_os_file_replace(const char *path, const void *data, size_t size)
+{
+    lm_os_output output;
+    LM_TRY(lm_os_output_open(path, &output));
+    int32_t rc = lm_os_output_write(&output, data, size);
+    if (rc == LLM_OK)
+        return lm_os_output_commit(&output);
+    lm_os_output_abandon(&output);
+    return rc;
 }
 
 /* --- time, processor, memory ----------------------------------------------------------- */

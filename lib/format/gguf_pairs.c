@@ -12,6 +12,11 @@ static const uint8_t item_bytes[LM_GGUF_TYPES] = {
     [LM_GGUF_U64] = 8, [LM_GGUF_I64] = 8, [LM_GGUF_F64] = 8,
 };
 
+size_t lm_gguf_item_bytes(uint32_t type)
+{
+    return type < LM_GGUF_TYPES ? item_bytes[type] : 0;
+}
+
 static int32_t check_type(const lm_gguf_cursor *c, uint32_t type)
 {
     if (type >= LM_GGUF_TYPES)
@@ -89,6 +94,9 @@ static int32_t read_pair(lm_gguf *g, lm_gguf_cursor *c, uint32_t index)
     LM_TRY(lm_gguf_read_string(c, "a key", &pair->key));
     if (pair->key.size == 0)
         return lm_fail(LLM_E_FORMAT, "the key at byte %llu is empty", (unsigned long long)at);
+    if (memchr(pair->key.data, '\0', pair->key.size) != NULL)
+        return lm_fail(LLM_E_FORMAT, "the key at byte %llu has a zero byte in it",
+                       (unsigned long long)at);
     int32_t rc = read_value(c, &pair->value);
     if (rc < 0)
         return lm_fail_within(rc, "key '%s'", lm_gguf_quote(pair->key).text);

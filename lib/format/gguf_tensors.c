@@ -3,9 +3,10 @@
 
 #include "base/checked.h"
 
+#include <string.h>
+
 #define DEFAULT_ALIGNMENT 32u
 #define LARGEST_ALIGNMENT (1u << 20)
-#define FOREIGN_FORMATS   1000u /* numbers from here on are of other containers */
 
 static int32_t read_alignment(lm_gguf *g)
 {
@@ -44,7 +45,7 @@ static int32_t read_shape(lm_gguf_cursor *c, lm_gguf_tensor *t)
 
 static int32_t size_tensor(lm_gguf_tensor *t, uint32_t type)
 {
-    t->format = type < FOREIGN_FORMATS ? lm_format_by_id(type) : NULL;
+    t->format = type < LM_GGUF_FOREIGN_FORMATS ? lm_format_by_id(type) : NULL;
     if (t->format == NULL)
         return lm_fail(LLM_E_UNSUPPORTED, "storage type %lu is unknown or was removed from GGUF",
                        (unsigned long)type);
@@ -80,6 +81,9 @@ static int32_t read_entry(lm_gguf *g, lm_gguf_cursor *c, uint32_t index)
     LM_TRY(lm_gguf_read_string(c, "a tensor's name", &t->name));
     if (t->name.size == 0)
         return lm_fail(LLM_E_FORMAT, "the tensor's name at byte %llu is empty",
+                       (unsigned long long)at);
+    if (memchr(t->name.data, '\0', t->name.size) != NULL)
+        return lm_fail(LLM_E_FORMAT, "the tensor's name at byte %llu has a zero byte in it",
                        (unsigned long long)at);
     int32_t rc = read_tensor(g, c, t);
     if (rc < 0)

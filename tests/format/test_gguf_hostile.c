@@ -120,6 +120,7 @@ PAIR(huge_key, gb_u64(b, HUGE_COUNT); gb_blob(b, 32, 256);)
 PAIR(half_key, gb_u64(b, (uint64_t)1 << 63); gb_blob(b, 32, 256);)
 PAIR(key_past_end, gb_u64(b, 257); gb_blob(b, 1, 256);)
 PAIR(empty_key, gb_pair_u32(b, "", 1);)
+PAIR(zero_in_key, gb_u64(b, 3); gb_raw(b, "k\0k", 3); gb_u32(b, LM_GGUF_U32); gb_u32(b, 1);)
 PAIR(huge_string, gb_key(b, "k", LM_GGUF_STRING); gb_u64(b, HUGE_COUNT); gb_blob(b, 32, 256);)
 PAIR(type_13, gb_key(b, "k", 13); gb_blob(b, 32, 256);)
 PAIR(type_minus_1, gb_key(b, "k", UINT32_MAX); gb_blob(b, 32, 256);)
@@ -147,6 +148,7 @@ static void test_gguf_hostile__metadata(void **state)
     static const hostile cases[] = {
         CASE(huge_key, LLM_E_FORMAT),         CASE(half_key, LLM_E_FORMAT),
         CASE(key_past_end, LLM_E_FORMAT),     CASE(empty_key, LLM_E_FORMAT),
+        CASE(zero_in_key, LLM_E_FORMAT),
         CASE(huge_string, LLM_E_FORMAT),      CASE(type_13, LLM_E_FORMAT),
         CASE(type_minus_1, LLM_E_FORMAT),     CASE(bool_of_2, LLM_E_FORMAT),
         CASE(cut_f64, LLM_E_FORMAT),          CASE(array_type_13, LLM_E_FORMAT),
@@ -229,6 +231,8 @@ TENSOR(offset_not_aligned, 1, DIMS(8), LM_F32, 8)
 BUILD(no_data, gb_head(b, 3, 1, 0); gb_vector(b, "t", 8, 0);)
 BUILD(huge_name, gb_head(b, 3, 1, 0); gb_u64(b, HUGE_COUNT); gb_blob(b, 32, 256);)
 BUILD(empty_name, gb_head(b, 3, 1, 0); gb_vector(b, "", 8, 0); gb_blob(b, 32, 32);)
+BUILD(zero_in_name, gb_head(b, 3, 1, 0); gb_vector(b, "t_t", 8, 0); b->data[33] = 0;
+      gb_blob(b, 32, 32);)
 BUILD(one_tensor_too_many, gb_head(b, 3, 2, 0); gb_vector(b, "t", 1, 0);)
 BUILD(wrap_v1, gb_head(b, 1, 1, 0);
       gb_tensor(b, "t", 4, DIMS(UINT32_MAX, UINT32_MAX, UINT32_MAX, 1), LM_F32, 0);
@@ -255,6 +259,7 @@ static void test_gguf_hostile__tensors(void **state)
         CASE(last_place, LLM_OK),             CASE(last_place_past_end, LLM_E_FORMAT),
         CASE(offset_not_aligned, LLM_E_FORMAT), CASE(no_data, LLM_E_FORMAT),
         CASE(huge_name, LLM_E_FORMAT),        CASE(empty_name, LLM_E_FORMAT),
+        CASE(zero_in_name, LLM_E_FORMAT),
         CASE(one_tensor_too_many, LLM_E_FORMAT), CASE(wrap_v1, LLM_E_FORMAT),
     };
     RUN(cases);
