@@ -89,6 +89,9 @@ typedef struct lm_programs {
 int32_t lm_programs_create(const lm_placement *p, const lm_engine_shape *shape, lm_programs **out);
 void lm_programs_destroy(lm_programs *p);
 
+/* Does the device hold this cache entry? */
+bool lm_programs_holds(const lm_programs *p, uint32_t device, uint32_t cache);
+
 /* Runs all segments in order and waits. */
 int32_t lm_programs_run(lm_programs *p, const lm_run *run);
 /* The result rows of the last run ([n_wanted] or [n_seqs] rows), readable until the next. */

@@ -9,22 +9,31 @@
 
 /* --- descriptions ------------------------------------------------------------------------------------- */
 
-/* Which cache entries the steps of a device name. */
+/* Do the steps of a device name this cache entry? */
+static bool names_cache(const lm_placement *p, uint32_t device, uint32_t cache)
+{
+    for (uint32_t i = 0; i < p->n_segments; i++) {
+        const lm_segment *s = &p->segments[i];
+        for (size_t k = 0; s->device == device && k < s->n_steps; k++)
+            if (lm_step_cache(&p->graph.steps[s->first_step + k]) == cache)
+                return true;
+    }
+    return false;
+}
+
 static uint32_t members_of(const lm_placement *p, uint32_t device, uint32_t group, uint32_t *members)
 {
     uint32_t count = 0;
     const lm_network *n = &p->model->network;
-    for (uint32_t c = 0; c < n->n_caches; c++) {
-        bool here = false;
-        for (uint32_t i = 0; i < p->n_segments && !here; i++) {
-            const lm_segment *s = &p->segments[i];
-            for (size_t k = 0; s->device == device && k < s->n_steps && !here; k++)
-                here = lm_step_cache(&p->graph.steps[s->first_step + k]) == c;
-        }
-        if (here && n->caches[c].group == group)
+    for (uint32_t c = 0; c < n->n_caches; c++)
+        if (n->caches[c].group == group && names_cache(p, device, c))
             members[count++] = c;
-    }
     return count;
+}
+
+bool lm_programs_holds(const lm_programs *p, uint32_t device, uint32_t cache)
+{
+    return names_cache(p->placement, device, cache);
 }
 
 static lm_cache_desc cache_desc(const lm_placement *p, const lm_engine_shape *shape, uint32_t group,
