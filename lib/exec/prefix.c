@@ -268,6 +268,17 @@ bool lm_prefix_reclaim(lm_prefix *t, uint32_t group)
     return false;
 }
 
+uint32_t lm_prefix_only(const lm_prefix *t, uint32_t group)
+{
+    uint32_t count = 0;
+    for (uint32_t i = t->oldest; i != LM_NO_NODE; i = t->nodes[i].newer) {
+        uint32_t page = t->nodes[i].page[group];
+        count += page != LM_NO_PAGE && t->groups[group].refs[page] == 1;
+    }
+    return count;
+}
+
+/* A parent is younger than its children, so one walk from the oldest takes whole branches. */
 void lm_prefix_clear(lm_prefix *t)
 {
     for (uint32_t i = t->oldest; i != LM_NO_NODE;) {

@@ -53,6 +53,8 @@ void lm_prefix_unpin(lm_prefix *t, uint32_t node);
 
 /* Gives up what was used longest ago until a page of `group` has become free. False: nothing to give. */
 bool lm_prefix_reclaim(lm_prefix *t, uint32_t group);
+/* Pages of a group that nobody but the tree holds. */
+uint32_t lm_prefix_only(const lm_prefix *t, uint32_t group);
 /* Gives up everything not pinned. */
 void lm_prefix_clear(lm_prefix *t);
 
