@@ -139,7 +139,7 @@ lm_linear lm_linear_absent(void)
 
 lm_norm lm_norm_absent(void)
 {
-    return (lm_norm){LM_NORM_RMS, LM_NONE, LM_NONE, LM_NONE, 0, 0};
+    return (lm_norm){LM_NORM_RMS, LM_NONE, LM_NONE, 0, 0, 0};
 }
 
 lm_rope lm_rope_absent(void)
