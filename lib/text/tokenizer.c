@@ -25,12 +25,11 @@ static const lm_scheme *find_scheme(const char *model)
 
 static int32_t copy_tokens(lm_tokenizer *t, const lm_vocab *vocab)
 {
-    uint32_t n = vocab->n_tokens;
+    uint32_t n = t->n_tokens = vocab->n_tokens; /* destroy frees by it */
     t->tokens = LM_NEW_ARRAY(t->alloc, lm_str, n);
     t->types = LM_NEW_ARRAY(t->alloc, uint8_t, n);
     if (t->tokens == NULL || t->types == NULL)
         return LLM_E_MEMORY;
-    t->n_tokens = n;
     memcpy(t->tokens, vocab->tokens, n * sizeof *t->tokens);
     for (uint32_t i = 0; i < n; i++) {
         int32_t type = vocab->types == NULL ? LM_TOKEN_NORMAL : vocab->types[i];
