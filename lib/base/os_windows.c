@@ -193,38 +193,85 @@ void lm_os_map_will_need(const lm_os_mapping *map, uint64_t offset, uint64_t siz
     PrefetchVirtualMemory(GetCurrentProcess(), 1, &range, 0);
 }
 
-static int32_t write_all(HANDLE handle, const char *data, size_t size)
+int32_t lm_os_output_open(const char *path, lm_os_output *out)
 {
+    WCHAR wide[PATH_UNITS];
+    int length = snprintf(out->temporary, sizeof out->temporary, "%s.%lu.tmp", path,
+                          (unsigned long)GetCurrentProcessId());
+    out->file.handle = -1;
+    if (length < 0 || (size_t)length >= sizeof out->temporary)
+        return lm_fail(LLM_E_INVALID, "the path '%s' is too long", path);
+    memcpy(out->path, path, strlen(path) + 1);
+    LM_TRY(widen(out->temporary, wide));
+    HANDLE handle =
+        CreateFileW(wide, GENERIC_WRITE, 0, NULL, CREATE_NEW, FILE_ATTRIBUTE_NORMAL, NULL);
+    if (handle == INVALID_HANDLE_VALUE)
+        return lm_fail(LLM_E_IO, "cannot create '%s': %s", out->temporary,
+                       describe(GetLastError()).text);
+    out->file.handle = (intptr_t)handle;
+    return LLM_OK;
+}
+
+int32_t lm_os_output_write(lm_os_output *output, const void *data, size_t size)
+{
+    const char *from = data;
     while (size > 0) {
         DWORD put = 0;
-        if (!WriteFile(handle, data, size < PART ? (DWORD)size : PART, &put, NULL))
-            return fail_io("write");
-        data += put;
+        if (!WriteFile(handle_of(output->file), from, size < PART ? (DWORD)size : PART, &put, NULL))
+            return fail_path("write", output->temporary);
+        from += put;
         size -= put;
     }
-    return FlushFileBuffers(handle) ? LLM_OK : fail_io("flush");
+    return LLM_OK;
+}
+
+static void remove_file(const char *path)
+{
+    WCHAR wide[PATH_UNITS];
+    if (MultiByteToWideChar(CP_UTF8, MB_ERR_INVALID_CHARS, path, -1, wide, PATH_UNITS) > 0)
+        DeleteFileW(wide);
+}
+
+void lm_os_output_abandon(lm_os_output *output)
+{
+    if (output->file.handle == -1)
+        return;
+    lm_os_file_close(&output->file);
+    remove_file(output->temporary);
+}
+
+static int32_t replace(const char *path, const char *by)
+{
+    WCHAR from[PATH_UNITS], to[PATH_UNITS];
+    LM_TRY(widen(by, from));
+    LM_TRY(widen(path, to));
+    if (!MoveFileExW(from, to, MOVEFILE_REPLACE_EXISTING | MOVEFILE_WRITE_THROUGH))
+        return fail_path("replace", path);
+    return LLM_OK;
+}
+
+int32_t lm_os_output_commit(lm_os_output *output)
+{
+    HANDLE handle = handle_of(output->file);
+    int32_t rc = FlushFileBuffers(handle) ? LLM_OK : fail_path("flush", output->temporary);
+    output->file.handle = -1;
+    if (!CloseHandle(handle) && rc == LLM_OK)
+        rc = fail_path("close", output->temporary);
+    if (rc == LLM_OK)
+        rc = replace(output->path, output->temporary);
+    if (rc < 0)
+        remove_file(output->temporary);
+    return rc;
 }
 
 int32_t lm_os_file_replace(const char *path, const void *data, size_t size)
 {
-    WCHAR target[PATH_UNITS], temporary[PATH_UNITS];
-    LM_TRY(widen(path, target));
-    int length = swprintf(temporary, PATH_UNITS, L"%ls.%lu.tmp", target,
-                          (unsigned long)GetCurrentProcessId());
-    if (length < 0 || length >= PATH_UNITS)
-        return lm_fail(LLM_E_INVALID, "the path '%s' is too long", path);
-    HANDLE handle =
-        CreateFileW(temporary, GENERIC_WRITE, 0, NULL, CREATE_NEW, FILE_ATTRIBUTE_NORMAL, NULL);
-    if (handle == INVALID_HANDLE_VALUE)
-        return fail_path("create a file beside", path);
-    int32_t rc = write_all(handle, data, size);
-    if (!CloseHandle(handle) && rc == LLM_OK)
-        rc = fail_path("close the file beside", path);
-    if (rc == LLM_OK &&
-        !MoveFileExW(temporary, target, MOVEFILE_REPLACE_EXISTING | MOVEFILE_WRITE_THROUGH))
-        rc = fail_path("replace", path);
-    if (rc < 0)
-        DeleteFileW(temporary);
+    lm_os_output output;
+    LM_TRY(lm_os_output_open(path, &output));
+    int32_t rc = lm_os_output_write(&output, data, size);
+    if (rc == LLM_OK)
+        return lm_os_output_commit(&output);
+    lm_os_output_abandon(&output);
     return rc;
 }
 
