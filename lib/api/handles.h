@@ -54,6 +54,7 @@ struct llm_session {
 struct llm_sampler {
     llm_runtime *runtime;    /* retained */
     lm_chain *chain;
+    _Atomic uint32_t busy;
 };
 
 void lm_runtime_retain(llm_runtime *rt);
