@@ -124,19 +124,15 @@ def decoder_keys(w, c):
     w.add_head_count(c.num_attention_heads)
     w.add_head_count_kv(c.num_key_value_heads)
     w.add_layer_norm_rms_eps(c.rms_norm_eps)
-    rope = c.rope_parameters.get("full_attention", c.rope_parameters)
+
+
+def rope_keys(w, rope):
+    """Scalings by a tensor (Llama 3's, long RoPE) have no keys here."""
     w.add_rope_freq_base(rope["rope_theta"])
-    rope_scaling_keys(w, rope)
-
-
-def rope_scaling_keys(w, rope):
-    """Llama 3's scaling has no keys: it is a tensor."""
-    kind = {"linear": gguf.RopeScalingType.LINEAR, "yarn": gguf.RopeScalingType.YARN,
-            "longrope": gguf.RopeScalingType.LONGROPE}.get(rope["rope_type"])
-    if kind is None:
-        return
-    w.add_rope_scaling_type(kind)
-    if kind != gguf.RopeScalingType.LONGROPE:
+    kind = {"linear": gguf.RopeScalingType.LINEAR,
+            "yarn": gguf.RopeScalingType.YARN}.get(rope["rope_type"])
+    if kind:
+        w.add_rope_scaling_type(kind)
         w.add_rope_scaling_factor(rope["factor"])
     if kind == gguf.RopeScalingType.YARN:
         w.add_rope_scaling_orig_ctx_len(rope["original_max_position_embeddings"])
@@ -149,6 +145,7 @@ def head_keys(w, c):
 
 def llama_keys(w, c):
     decoder_keys(w, c)
+    rope_keys(w, c.rope_parameters)
     head = getattr(c, "head_dim", None) or c.hidden_size // c.num_attention_heads
     if head * c.num_attention_heads != c.hidden_size:
         head_keys(w, c)
@@ -163,8 +160,13 @@ def expert_keys(w, c):
         w.add_expert_used_count(c.num_experts_per_tok)
 
 
-def qwen3_keys(w, c):
+def qwen2_keys(w, c):
     decoder_keys(w, c)
+    rope_keys(w, c.rope_parameters)
+
+
+def qwen3_keys(w, c):
+    qwen2_keys(w, c)
     head_keys(w, c)
 
 
@@ -185,6 +187,7 @@ def gemma2_keys(w, c):
 def gemma3_keys(w, c):
     decoder_keys(w, c)
     head_keys(w, c)
+    rope_keys(w, c.rope_parameters["full_attention"])
     w.add_rope_freq_base_swa(c.rope_parameters["sliding_attention"]["rope_theta"])
     w.add_sliding_window(c.sliding_window)
 
@@ -193,6 +196,7 @@ def phi3_keys(w, c):
     decoder_keys(w, c)
     rope = c.rope_parameters
     turned = int(rope["partial_rotary_factor"] * c.hidden_size) // c.num_attention_heads
+    w.add_rope_freq_base(rope["rope_theta"])
     w.add_rope_dimension_count(turned)
     w.add_rope_scaling_orig_ctx_len(c.original_max_position_embeddings)
     w.add_sliding_window(c.sliding_window or 0)
@@ -263,7 +267,7 @@ FAMILIES = {  # transformers' model_type -> architecture, keys, tensors
     "llama": ("llama", llama_keys, llama_tensors),
     "mistral": ("llama", llama_keys, llama_tensors),
     "mixtral": ("llama", llama_keys, llama_tensors),
-    "qwen2": ("qwen2", decoder_keys, plain_tensors),
+    "qwen2": ("qwen2", qwen2_keys, plain_tensors),
     "qwen3": ("qwen3", qwen3_keys, plain_tensors),
     "qwen3_moe": ("qwen3moe", qwen3moe_keys, plain_tensors),
     "gemma2": ("gemma2", gemma2_keys, gemma_tensors),
