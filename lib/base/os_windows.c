@@ -87,6 +87,10 @@ int32_t lm_os_file_open(const char *path, lm_os_file *out)
 }
 
 #if defined(_UCRT)
+/* Not in every mingw-w64's headers. */
+_invalid_parameter_handler __cdecl _set_thread_local_invalid_parameter_handler(
+    _invalid_parameter_handler handler);
+
 static void ignore_parameter(const wchar_t *expression, const wchar_t *function,
                              const wchar_t *file, unsigned line, uintptr_t reserved)
 {
