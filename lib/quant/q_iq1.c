@@ -1,9 +1,9 @@
 /* q_iq1.c - decode, and packing of the encoder's answer, of IQ1_S and IQ1_M. */
 #include "quant/q_iq1.h"
 
+#include "quant/families.h"
 #include "quant/iq_encode.h"
 #include "quant/iq_grids.h"
-#include "quant/quant.h"
 
 enum { BLOCK = LM_IQ1_BLOCK };
 

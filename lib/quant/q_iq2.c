@@ -1,9 +1,9 @@
 /* q_iq2.c - decode, and packing of the encoder's answer, of IQ2_XXS, IQ2_XS and IQ2_S. */
 #include "quant/q_iq2.h"
 
+#include "quant/families.h"
 #include "quant/iq_encode.h"
 #include "quant/iq_grids.h"
-#include "quant/quant.h"
 
 #include <string.h>
 

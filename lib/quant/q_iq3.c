@@ -1,9 +1,9 @@
 /* q_iq3.c - decode, and packing of the encoder's answer, of IQ3_XXS and IQ3_S. */
 #include "quant/q_iq3.h"
 
+#include "quant/families.h"
 #include "quant/iq_encode.h"
 #include "quant/iq_grids.h"
-#include "quant/quant.h"
 
 #include <string.h>
 
