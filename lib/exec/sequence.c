@@ -24,21 +24,21 @@ int32_t lm_seq_init(lm_engine *e, uint64_t salt, lm_seq *out)
     out->salt = salt;
     out->node = LM_NO_NODE;
     out->shareable = e->options.sharing;
+    for (uint32_t g = 0; g < LM_MAX_GROUPS; g++)
+        out->groups[g].state = out->groups[g].spare = LM_NO_PAGE;
+    for (uint32_t c = 0; c < LM_CHECKPOINTS; c++)
+        memset(out->checkpoints[c].page, 0xff, sizeof out->checkpoints[c].page);
     uint32_t capacity = e->options.shape.context / e->options.shape.page_tokens + 2;
     for (uint32_t g = 0; g < e->network->n_groups; g++) {
-        lm_seq_group *group = &out->groups[g];
-        group->state = group->spare = LM_NO_PAGE;
         if (e->network->groups[g].kind == LM_CACHE_STATE)
             continue;
-        group->pages = LM_NEW_ARRAY(e->alloc, uint32_t, capacity);
-        if (group->pages == NULL) {
+        out->groups[g].pages = LM_NEW_ARRAY(e->alloc, uint32_t, capacity);
+        if (out->groups[g].pages == NULL) {
             lm_seq_finish(out);
             return LLM_E_MEMORY;
         }
-        group->capacity = capacity;
+        out->groups[g].capacity = capacity;
     }
-    for (uint32_t c = 0; c < LM_CHECKPOINTS; c++)
-        memset(out->checkpoints[c].page, 0xff, sizeof out->checkpoints[c].page);
     return LLM_OK;
 }
 

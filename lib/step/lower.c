@@ -4,9 +4,16 @@
 
 #include <string.h>
 
+/* After a failure slots may be missing; the builder remembers it, and nothing is built any more. */
+static lm_slot_info info_of(const lm_builder *b, uint32_t slot)
+{
+    static const lm_slot_info missing = {0, LM_ROWS_ALL, LM_SLOT_F32};
+    return slot < b->graph->n_slots ? b->graph->slots[slot] : missing;
+}
+
 static uint32_t slot_like(lm_builder *b, uint32_t slot, uint32_t width)
 {
-    return lm_build_slot(b, width, b->graph->slots[slot].rows, LM_SLOT_F32);
+    return lm_build_slot(b, width, info_of(b, slot).rows, LM_SLOT_F32);
 }
 
 static lm_step make(uint32_t kind, uint32_t in0, uint32_t in1, uint32_t out)
@@ -157,7 +164,7 @@ static void lower_moe(lm_builder *b, const lm_step *s)
 {
     uint32_t in = s->in[0], used = s->u.moe.route.used;
     uint32_t scores = linear(b, &s->u.moe.router, in);
-    uint32_t ids = lm_build_slot(b, used, b->graph->slots[in].rows, LM_SLOT_I32);
+    uint32_t ids = lm_build_slot(b, used, info_of(b, in).rows, LM_SLOT_I32);
     uint32_t weights = slot_like(b, in, used);
     lm_step route = make(LM_STEP_ROUTE_TOPK, scores, LM_NONE, ids);
     route.out[1] = weights;
@@ -184,7 +191,7 @@ static void lower_moe(lm_builder *b, const lm_step *s)
 
 static void lower_head(lm_builder *b, const lm_step *s)
 {
-    uint32_t width = b->graph->slots[s->in[0]].width;
+    uint32_t width = info_of(b, s->in[0]).width;
     uint32_t rows = lm_build_slot(b, width, LM_ROWS_WANTED, LM_SLOT_F32);
     lm_step gather = make(LM_STEP_GATHER_ROWS, s->in[0], LM_NONE, rows);
     lm_build_step(b, &gather);

@@ -82,7 +82,8 @@ void test_vocab_pairs(const char *name)
     test_vocab_close(&v);
 }
 
-/* --- small vocabularies ----------------------------------------------------------------------- */
+/* --- small vocabularies --------------------------------------------------------------------------
+ */
 
 enum { MOST = 600 };
 

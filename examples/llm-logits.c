@@ -1,0 +1,71 @@
+/* llm-logits.c - raw logits behind each of some tokens, for comparing implementations. */
+#include "tool.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+/* Feeds the tokens in chunks; the last size given repeats. */
+static void feed(llm_session *session, const llm_token *tokens, uint64_t n, const char *split, float *logits,
+                 uint32_t n_vocab)
+{
+    uint64_t n_sizes = 0, at = 0;
+    llm_token *sizes = split == NULL ? NULL : tool_ids(split, &n_sizes);
+    for (uint64_t i = 0; at < n; i++) {
+        uint64_t part = n_sizes == 0 ? n : (uint64_t)sizes[i < n_sizes ? i : n_sizes - 1];
+        if (part == 0)
+            tool_misused("--split has a chunk of no tokens");
+        if (part > n - at)
+            part = n - at;
+        llm_feed_params fp = {.struct_size = sizeof fp,
+                              .logits = logits + at * n_vocab,
+                              .logits_capacity = part * n_vocab};
+        tool_check(llm_session_feed(session, tokens + at, part, &fp));
+        at += part;
+    }
+    free(sizes);
+}
+
+int main(int argc, char **argv)
+{
+    static const char *path, *tokens_text, *out_path, *split;
+    static tool_compute compute = {.cache = "f32"};
+    const tool_option list[] = {
+        {"--tokens", TOOL_TEXT, &tokens_text, "1,2,3", "the token ids", 0},
+        {"--out", TOOL_TEXT, &out_path, "FILE", "where the floats go", 0},
+        {"--split", TOOL_TEXT, &split, "A,B,...", "feed in chunks of these sizes; the last repeats", 0},
+        {"--cache", TOOL_TEXT, &compute.cache, "TYPE", "cache type: f32, f16, bf16, q8_0 [f32]", 0},
+        TOOL_COMPUTE_OPTIONS(compute),
+        {0},
+    };
+    const tool_program program = {
+        "llm-logits", "MODEL --tokens 1,2,3 --out FILE [options]",
+        "Writes the logits behind every token: little-endian float32, [tokens][vocabulary].", list, &path, 1};
+    tool_parse(&program, argc, argv);
+    if (tokens_text == NULL || out_path == NULL)
+        tool_misused("--tokens and --out are needed");
+    uint64_t n;
+    llm_token *tokens = tool_ids(tokens_text, &n);
+    if (n == 0)
+        tool_misused("--tokens holds no id");
+    tool_model m;
+    llm_session *session;
+    llm_engine_params shape = {.struct_size = sizeof shape, .max_outputs = 512};
+    tool_open(path, &compute, &shape, &m);
+    llm_session_params sp = {.struct_size = sizeof sp, .engine = m.engine};
+    tool_check(llm_session_create(m.model, &sp, &session));
+    const float *last;
+    uint32_t n_vocab = m.info.n_vocab;
+    float *logits = malloc((size_t)n * n_vocab * sizeof *logits);
+    if (logits == NULL)
+        tool_fail("no memory for %llu rows of logits", (unsigned long long)n);
+    feed(session, tokens, n, split, logits, n_vocab);
+    tool_check(llm_session_logits(session, &last, &n_vocab));
+    FILE *out = fopen(out_path, "wb");
+    if (out == NULL || fwrite(logits, (size_t)n_vocab * sizeof *logits, n, out) != n || fclose(out) != 0)
+        tool_fail("cannot write '%s'", out_path);
+    free(logits);
+    free(tokens);
+    llm_session_destroy(session);
+    tool_close(&m);
+    return 0;
+}

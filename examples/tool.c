@@ -1,0 +1,308 @@
+/* tool.c - options, messages, progress, JSON of the example programs. */
+#if !defined(_WIN32)
+#define _POSIX_C_SOURCE 200809L
+#endif
+#include "tool.h"
+
+#include <errno.h>
+#include <math.h>
+#include <stdarg.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+#if defined(_WIN32)
+#include <io.h>
+#define isatty _isatty
+#define fileno _fileno
+#else
+#include <unistd.h>
+#endif
+
+static const char *program_name = "llm";
+
+/* --- ending --------------------------------------------------------------------------------------------- */
+
+static void say(const char *format, va_list args)
+{
+    fflush(stdout);
+    fprintf(stderr, "%s: ", program_name);
+    vfprintf(stderr, format, args);
+    fputc('\n', stderr);
+}
+
+void tool_fail(const char *format, ...)
+{
+    va_list args;
+    va_start(args, format);
+    say(format, args);
+    va_end(args);
+    exit(1);
+}
+
+void tool_misused(const char *format, ...)
+{
+    va_list args;
+    va_start(args, format);
+    say(format, args);
+    va_end(args);
+    fprintf(stderr, "try %s --help\n", program_name);
+    exit(2);
+}
+
+void tool_check(int32_t status)
+{
+    if (status < 0)
+        tool_fail("%s", llm_last_error());
+}
+
+/* --- options ---------------------------------------------------------------------------------------------- */
+
+static void print_help(const tool_program *p)
+{
+    printf("usage: %s %s\n\n%s\n\n", p->name, p->usage, p->about);
+    for (const tool_option *o = p->options; o->name != NULL; o++) {
+        char left[64];
+        snprintf(left, sizeof left, "%s %s", o->name, o->value == NULL ? "" : o->value);
+        printf("  %-22s %s\n", left, o->help);
+    }
+    printf("  %-22s %s\n", "--help", "this text");
+    exit(0);
+}
+
+static double parse_number(const tool_option *o, const char *text)
+{
+    char *end;
+    double value = strtod(text, &end);
+    bool whole = o->kind != TOOL_COUNT || (value >= 0 && value == floor(value));
+    if (end == text || *end != '\0' || !isfinite(value) || !whole || (o->most > 0 && value > o->most))
+        tool_misused("%s takes %s, not '%s'", o->name, o->kind == TOOL_COUNT ? "a whole number" : "a number",
+                     text);
+    return value;
+}
+
+static uint64_t parse_size(const tool_option *o, const char *text)
+{
+    char *end;
+    double value = strtod(text, &end);
+    const char *units = "KMG", *unit = *end == '\0' ? NULL : strchr(units, *end);
+    if (end == text || !(value >= 1) || (*end != '\0' && (unit == NULL || end[1] != '\0')))
+        tool_misused("%s takes a number of bytes like 512M, not '%s'", o->name, text);
+    if (unit != NULL)
+        value *= pow(1024, (double)(unit - units + 1));
+    return (uint64_t)value;
+}
+
+static void take_option(const tool_option *o, const char *text)
+{
+    tool_texts *texts = o->target;
+    switch (o->kind) {
+    case TOOL_FLAG: *(bool *)o->target = true; return;
+    case TOOL_TEXT: *(const char **)o->target = text; return;
+    case TOOL_COUNT: *(uint64_t *)o->target = (uint64_t)parse_number(o, text); return;
+    case TOOL_NUMBER: *(double *)o->target = parse_number(o, text); return;
+    case TOOL_SIZE: *(uint64_t *)o->target = parse_size(o, text); return;
+    case TOOL_TEXTS:
+        if (texts->count == TOOL_MOST_TEXTS)
+            tool_misused("%s is given too often", o->name);
+        texts->items[texts->count++] = text;
+        return;
+    }
+}
+
+static const tool_option *find_option(const tool_program *p, const char *name)
+{
+    for (const tool_option *o = p->options; o->name != NULL; o++)
+        if (strcmp(o->name, name) == 0)
+            return o;
+    return NULL;
+}
+
+void tool_parse(const tool_program *p, int argc, char **argv)
+{
+    int words = 0;
+    program_name = p->name;
+    for (int i = 1; i < argc; i++) {
+        const tool_option *o = find_option(p, argv[i]);
+        if (strcmp(argv[i], "--help") == 0)
+            print_help(p);
+        if (o == NULL) {
+            if (argv[i][0] == '-' && argv[i][1] != '\0')
+                tool_misused("there is no option %s", argv[i]);
+            if (words == p->n_words)
+                tool_misused("'%s' is one argument too many", argv[i]);
+            p->words[words++] = argv[i];
+            continue;
+        }
+        if (o->kind != TOOL_FLAG && i + 1 == argc)
+            tool_misused("%s needs a value", o->name);
+        take_option(o, o->kind == TOOL_FLAG ? NULL : argv[++i]);
+    }
+    if (words < p->n_words)
+        tool_misused("usage: %s %s", p->name, p->usage);
+}
+
+/* --- models -------------------------------------------------------------------------------------------------- */
+
+static int32_t show_loading(void *user, uint64_t done, uint64_t total)
+{
+    (void)user;
+    tool_progress("loading", done, total);
+    return 0;
+}
+
+void tool_open(const char *path, const tool_compute *compute, const llm_engine_params *shape, tool_model *out)
+{
+    memset(out, 0, sizeof *out);
+    llm_runtime_params rp = {.struct_size = sizeof rp, .threads = (uint32_t)compute->threads};
+    llm_model_params mp = {.struct_size = sizeof mp,
+                           .context = (uint32_t)compute->context,
+                           .devices = compute->devices,
+                           .budget = compute->budget,
+                           .progress = show_loading};
+    llm_engine_params ep = {.struct_size = sizeof ep};
+    if (shape != NULL)
+        ep = *shape;
+    ep.cache_type = compute->cache;
+    tool_check(llm_runtime_create(&rp, &out->runtime));
+    tool_check(llm_model_open(out->runtime, path, &mp, &out->model));
+    out->info.struct_size = sizeof out->info;
+    tool_check(llm_model_get_info(out->model, &out->info));
+    tool_check(llm_engine_create(out->model, &ep, &out->engine));
+}
+
+void tool_close(tool_model *m)
+{
+    llm_engine_release(m->engine);
+    llm_model_release(m->model);
+    llm_runtime_destroy(m->runtime);
+}
+
+uint64_t tool_memory(const tool_model *m)
+{
+    llm_memory_use host = {.struct_size = sizeof host};
+    llm_engine_stats stats = {.struct_size = sizeof stats};
+    tool_check(llm_runtime_memory(m->runtime, &host));
+    tool_check(llm_engine_get_stats(m->engine, &stats));
+    return host.bytes + stats.device_bytes;
+}
+
+/* --- text ------------------------------------------------------------------------------------------------------- */
+
+char *tool_read(FILE *from, const char *name, uint64_t *size)
+{
+    size_t capacity = 1 << 16, used = 0;
+    char *text = malloc(capacity);
+    while (text != NULL) {
+        used += fread(text + used, 1, capacity - used - 1, from);
+        if (used < capacity - 1)
+            break;
+        char *bigger = realloc(text, capacity *= 2);
+        if (bigger == NULL)
+            free(text);
+        text = bigger;
+    }
+    if (text == NULL)
+        tool_fail("no memory for '%s'", name);
+    if (ferror(from))
+        tool_fail("cannot read '%s': %s", name, strerror(errno));
+    text[used] = '\0';
+    *size = used;
+    return text;
+}
+
+char *tool_read_file(const char *path, uint64_t *size)
+{
+    FILE *file = fopen(path, "rb");
+    if (file == NULL)
+        tool_fail("cannot open '%s': %s", path, strerror(errno));
+    char *text = tool_read(file, path, size);
+    fclose(file);
+    return text;
+}
+
+llm_token *tool_encode(const llm_tokenizer *tokenizer, const char *text, uint64_t size, uint32_t flags,
+                       uint64_t *count)
+{
+    /* No scheme makes more ids than bytes and the few it adds. */
+    uint64_t capacity = size + 16;
+    llm_token *ids = malloc(capacity * sizeof *ids);
+    if (ids == NULL)
+        tool_fail("no memory for %llu ids", (unsigned long long)capacity);
+    tool_check(llm_tokenizer_encode(tokenizer, text, size, flags, ids, capacity, count));
+    return ids;
+}
+
+llm_token *tool_ids(const char *text, uint64_t *count)
+{
+    llm_token *ids = malloc((strlen(text) + 1) * sizeof *ids);
+    if (ids == NULL)
+        tool_fail("no memory for the ids");
+    *count = 0;
+    for (const char *at = text; *at != '\0';) {
+        char *end;
+        if (strchr(", \t\r\n", *at) != NULL) {
+            at++;
+            continue;
+        }
+        long value = strtol(at, &end, 10);
+        if (end == at || value < 0 || value > INT32_MAX || (*end != '\0' && strchr(", \t\r\n", *end) == NULL))
+            tool_fail("'%.20s' is no token id", at);
+        ids[(*count)++] = (llm_token)value;
+        at = end;
+    }
+    return ids;
+}
+
+void tool_json_text(FILE *to, const char *text, uint64_t size)
+{
+    fputc('"', to);
+    for (uint64_t i = 0; i < size; i++) {
+        unsigned char c = (unsigned char)text[i];
+        if (c == '"' || c == '\\')
+            fprintf(to, "\\%c", c);
+        else if (c < 0x20)
+            fprintf(to, "\\u%04x", c);
+        else
+            fputc(c, to);
+    }
+    fputc('"', to);
+}
+
+/* --- progress and figures ------------------------------------------------------------------------------------------ */
+
+double tool_now(void)
+{
+    struct timespec now;
+#if defined(_WIN32)
+    timespec_get(&now, TIME_UTC);
+#else
+    clock_gettime(CLOCK_MONOTONIC, &now);
+#endif
+    return (double)now.tv_sec + (double)now.tv_nsec * 1e-9;
+}
+
+void tool_progress(const char *what, uint64_t done, uint64_t total)
+{
+    static double last;
+    double now = tool_now();
+    bool over = done >= total;
+    if (!isatty(fileno(stderr)) || (!over && now - last < 0.1))
+        return;
+    last = now;
+    char bar[31] = "..............................";
+    memset(bar, '#', total == 0 ? 30 : (size_t)(done * 30 / total));
+    fprintf(stderr, "\r%s [%s] %3u%%", what, bar, (unsigned)(total == 0 ? 100 : done * 100 / total));
+    if (over)
+        fprintf(stderr, "\r\033[K");
+}
+
+const char *tool_bytes(uint64_t bytes, char *text)
+{
+    static const char *const units[] = {"B", "KiB", "MiB", "GiB", "TiB"};
+    double value = (double)bytes;
+    int unit = 0;
+    for (; value >= 1024 && unit < 4; unit++)
+        value /= 1024;
+    snprintf(text, 32, unit == 0 ? "%.0f %s" : "%.2f %s", value, units[unit]);
+    return text;
+}
