@@ -34,10 +34,11 @@ uint32_t rig_weight(rig_model *m, uint32_t format, uint32_t rows, uint32_t cols,
 {
     const lm_format *f = lm_format_by_id(format);
     size_t count = (size_t)rows * cols * experts;
-    uint64_t bytes;
+    uint64_t bytes = 0;
     assert_non_null(f);
     assert_non_null(f->encode);
-    assert_true(cols % f->block == 0 && lm_format_row_bytes(f, count, &bytes));
+    assert_int_equal(cols % f->block, 0);
+    assert_true(lm_format_row_bytes(f, count, &bytes));
     lm_weight_desc desc = {.name = "w",
                            .format = f,
                            .rows = rows,
