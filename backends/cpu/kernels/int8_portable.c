@@ -90,19 +90,41 @@ void lcpu_portable_unpack_q4_k(const uint8_t *from, uint32_t k, void *row)
 {
     const lm_block_q4_k *w = (const lm_block_q4_k *)from;
     block *b = row;
-    for (uint32_t i = 0; i < k / 256; i++, w++) {
+    for (uint32_t i = 0; i < k / 256; i++, w++, b += 8) {
         float d = lm_half_get(w->d), m = lm_half_get(w->m);
-        for (int g = 0; g < 8; g++, b++) {
-            const uint8_t *q = w->q + g / 2 * 32;
-            int shift = g % 2 * 4;
+        for (int g = 0; g < 8; g += 2) {
+            const uint8_t *q = w->q + g * 16;
             for (uint32_t j = 0; j < BLOCK; j++)
-                b->q[j] = (int16_t)(q[j] >> shift & 15);
+                b[g].q[j] = q[j] & 15;
+            for (uint32_t j = 0; j < BLOCK; j++)
+                b[g + 1].q[j] = q[j] >> 4;
+        }
+        for (int g = 0; g < 8; g++) {
             uint8_t scale, minimum;
             lm_q4_k_scale(w->scale, g, &scale, &minimum);
-            b->scale = d * (float)scale;
-            b->minimum = m * (float)minimum;
+            b[g].scale = d * (float)scale;
+            b[g].minimum = m * (float)minimum;
         }
     }
+}
+
+/* The 128 values of half a Q6_K block, 0 to 63, group after group. */
+static void join_q6_k(const uint8_t *low, const uint8_t *high, uint8_t q[4][BLOCK])
+{
+    for (uint32_t j = 0; j < BLOCK; j++)
+        q[0][j] = (uint8_t)((low[j] & 15) | (high[j] & 3) << 4);
+    for (uint32_t j = 0; j < BLOCK; j++)
+        q[1][j] = (uint8_t)((low[j + 32] & 15) | (high[j] & 12) << 2);
+    for (uint32_t j = 0; j < BLOCK; j++)
+        q[2][j] = (uint8_t)(low[j] >> 4 | (high[j] & 48));
+    for (uint32_t j = 0; j < BLOCK; j++)
+        q[3][j] = (uint8_t)(low[j + 32] >> 4 | (high[j] & 192) >> 2);
+}
+
+static void scale_16(const uint8_t *q, int16_t scale, int16_t *out)
+{
+    for (int j = 0; j < 16; j++)
+        out[j] = (int16_t)((int16_t)(q[j] - 32) * scale);
 }
 
 void lcpu_portable_unpack_q6_k(const uint8_t *from, uint32_t k, void *row)
@@ -111,15 +133,15 @@ void lcpu_portable_unpack_q6_k(const uint8_t *from, uint32_t k, void *row)
     block *b = row;
     for (uint32_t i = 0; i < k / 256; i++, w++) {
         float d = lm_half_get(w->d);
-        for (int g = 0; g < 8; g++, b++) {
-            int half = g / 4, part = g % 4;
-            const uint8_t *low = w->low + 64 * half + 32 * (part % 2), *high = w->high + 32 * half;
-            for (int j = 0; j < 32; j++) {
-                int q = (low[j] >> part / 2 * 4 & 15) | (high[j] >> 2 * part & 3) << 4;
-                b->q[j] = (int16_t)((q - 32) * w->scale[2 * g + j / 16]);
+        for (int half = 0; half < 2; half++) {
+            uint8_t q[4][BLOCK];
+            join_q6_k(w->low + 64 * half, w->high + 32 * half, q);
+            for (int g = 0; g < 4; g++, b++) {
+                scale_16(q[g], w->scale[8 * half + 2 * g], b->q);
+                scale_16(q[g] + 16, w->scale[8 * half + 2 * g + 1], b->q + 16);
+                b->scale = d;
+                b->minimum = 0;
             }
-            b->scale = d;
-            b->minimum = 0;
         }
     }
 }
