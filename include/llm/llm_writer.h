@@ -23,8 +23,7 @@ extern "C" {
 
 typedef struct llm_writer llm_writer;
 
-/* --- storage formats
- * ------------------------------------------------------------------------------- */
+/* --- storage formats -------------------------------------------------------------------------- */
 
 typedef struct llm_format_info {
     uint32_t struct_size;
@@ -44,8 +43,16 @@ LLM_API int32_t llm_format_at(uint32_t index, llm_format_info *out);
  * Thread-safety: any thread. */
 LLM_API int32_t llm_format_find(const char *name, llm_format_info *out);
 
-/* --- writing
- * ----------------------------------------------------------------------------------------- */
+/* Encodes `count` values, a multiple of the format's block, as llm_writer_values() does, for hosts
+ * that encode on several threads or use what they encoded more than once. `importance` is NULL or
+ * holds one weight per value. *size receives the bytes there are; LLM_E_BUFFER when `capacity` is
+ * less.
+ * Thread-safety: any thread. */
+LLM_API int32_t llm_format_encode(const char *format, const float *values, uint64_t count,
+                                  const float *importance, void *blocks, uint64_t capacity,
+                                  uint64_t *size);
+
+/* --- writing ---------------------------------------------------------------------------------- */
 
 /* Begins a file of the container named `format`: "gguf" (version 3).
  * Thread-safety: any thread; the writer then serves one thread at a time. */

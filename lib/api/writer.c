@@ -13,8 +13,7 @@ struct llm_writer {
     _Atomic uint32_t busy;
 };
 
-/* --- storage formats
- * --------------------------------------------------------------------------------- */
+/* --- storage formats -------------------------------------------------------------------------- */
 
 static int32_t describe(const lm_format *format, llm_format_info *out)
 {
@@ -48,8 +47,34 @@ LLM_API int32_t llm_format_find(const char *name, llm_format_info *out)
     return describe(format, out);
 }
 
-/* --- making
- * ---------------------------------------------------------------------------------------------- */
+/* --- making ----------------------------------------------------------------------------------- */
+
+LLM_API int32_t llm_format_encode(const char *format, const float *values, uint64_t count,
+                                  const float *importance, void *blocks, uint64_t capacity,
+                                  uint64_t *size)
+{
+    lm_want(format, "format");
+    lm_want(size, "size");
+    const lm_format *f = lm_format_by_name(format);
+    uint64_t bytes;
+    if (f == NULL)
+        return lm_fail(LLM_E_NOT_FOUND, "there is no storage format '%s'", format);
+    if (!lm_format_row_bytes(f, count, &bytes) || !lm_fits_size(bytes))
+        return lm_fail(LLM_E_INVALID, "%llu values are no whole number of %s blocks of %lu",
+                       (unsigned long long)count, f->name, (unsigned long)f->block);
+    *size = bytes;
+    if (bytes > capacity)
+        return lm_fail(LLM_E_BUFFER, "%llu values in %s take %llu bytes; there is room for %llu",
+                       (unsigned long long)count, f->name, (unsigned long long)bytes,
+                       (unsigned long long)capacity);
+    if (count == 0)
+        return LLM_OK;
+    lm_want(values, "values");
+    lm_want(blocks, "blocks");
+    LM_TRY(lm_gguf_check_values(f, values, count, importance, count));
+    f->encode(values, importance, blocks, (size_t)count);
+    return LLM_OK;
+}
 
 LLM_API int32_t llm_writer_create(llm_runtime *runtime, const char *path, const char *format,
                                   llm_writer **out)
@@ -85,8 +110,7 @@ LLM_API void llm_writer_destroy(llm_writer *writer)
     lm_runtime_release(runtime);
 }
 
-/* --- one thread at a time
- * ------------------------------------------------------------------------------- */
+/* --- one thread at a time --------------------------------------------------------------------- */
 
 static int32_t enter(llm_writer *w)
 {
@@ -103,8 +127,7 @@ static int32_t leave(llm_writer *w, int32_t rc)
     return rc;
 }
 
-/* --- metadata
- * ---------------------------------------------------------------------------------------------- */
+/* --- metadata --------------------------------------------------------------------------------- */
 
 /* The narrowest of the types that other programs expect an integer in. */
 static int32_t set_integer(lm_gguf_writer *w, const char *key, int64_t i)
@@ -180,9 +203,7 @@ LLM_API int32_t llm_writer_copy(llm_writer *writer, const llm_model *model, uint
     return leave(writer, lm_gguf_writer_value(writer->inner, pair->key.data, &pair->value));
 }
 
-/* --- tensors
- * ------------------------------------------------------------------------------------------------
- */
+/* --- tensors ---------------------------------------------------------------------------------- */
 
 LLM_API int32_t llm_writer_tensor(llm_writer *writer, const char *name, const char *format,
                                   uint32_t n_dims, const uint64_t *dims)

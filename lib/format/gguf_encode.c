@@ -27,13 +27,20 @@ static int32_t check_importance(const float *importance, uint64_t count)
     return LLM_OK;
 }
 
+int32_t lm_gguf_check_values(const lm_format *format, const float *values, uint64_t count,
+                             const float *importance, uint64_t n_importance)
+{
+    if (format->encode == NULL)
+        return lm_fail(LLM_E_UNSUPPORTED, "%s is a format that can only be read", format->name);
+    if (importance != NULL)
+        LM_TRY(check_importance(importance, n_importance));
+    return format->block > 1 ? check_finite(values, count, "value") : LLM_OK;
+}
+
 static int32_t check_values(const lm_gguf_tensor *t, uint64_t left, const float *values,
                             uint64_t count, const float *importance)
 {
-    const lm_format *format = t->format;
     uint64_t row = t->bytes / (t->count / t->dims[0]), bytes;
-    if (format->encode == NULL)
-        return lm_fail(LLM_E_UNSUPPORTED, "%s is a format that can only be read", format->name);
     if (left % row != 0)
         return lm_fail(LLM_E_STATE, "a row of it was begun with bytes and wants %llu more",
                        (unsigned long long)(left % row));
@@ -43,9 +50,7 @@ static int32_t check_values(const lm_gguf_tensor *t, uint64_t left, const float 
     if (!lm_mul_u64(count / t->dims[0], row, &bytes) || bytes > left)
         return lm_fail(LLM_E_INVALID, "%llu rows where it wants %llu more",
                        (unsigned long long)(count / t->dims[0]), (unsigned long long)(left / row));
-    if (importance != NULL)
-        LM_TRY(check_importance(importance, t->dims[0]));
-    return format->block > 1 ? check_finite(values, count, "value") : LLM_OK;
+    return lm_gguf_check_values(t->format, values, count, importance, t->dims[0]);
 }
 
 /* Encoded blocks on their way into the file. */

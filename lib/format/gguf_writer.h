@@ -37,6 +37,10 @@ int32_t lm_gguf_writer_values(lm_gguf_writer *w, const float *values, uint64_t c
                               const float *importance);
 int32_t lm_gguf_writer_finish(lm_gguf_writer *w);
 
+/* Whether a format can take these values; `n_importance` weights when there are any. */
+int32_t lm_gguf_check_values(const lm_format *format, const float *values, uint64_t count,
+                             const float *importance, uint64_t n_importance);
+
 lm_allocator *lm_gguf_writer_allocator(const lm_gguf_writer *w);
 
 #endif

@@ -197,6 +197,53 @@ static void test_writer__importance_of_nothing(void **state)
     bench_finish(&b);
 }
 
+/* The same bytes as the writer puts into the file. */
+static void test_writer__encodes_into_memory(void **state)
+{
+    (void)state;
+    static float values[ROW];
+    static unsigned char blocks[ROW * 4];
+    float back[ROW], importance[ROW];
+    static const uint64_t dims[] = {ROW, 1};
+    uint64_t size = 0, bytes = 0;
+    bench b;
+    bench_init(&b);
+    fill(values, ROW, 3);
+    for (size_t i = 0; i < ROW; i++)
+        importance[i] = (float)(i % 7);
+    assert_ok(set_string(b.writer, "general.architecture", "none"));
+    assert_ok(llm_writer_tensor(b.writer, "values", "q4_k", 2, dims));
+    assert_ok(llm_writer_tensor(b.writer, "bytes", "q4_k", 2, dims));
+    assert_ok(llm_writer_values(b.writer, values, ROW, importance));
+    assert_status(llm_format_encode("q4_k", values, ROW, importance, NULL, 0, &size), LLM_E_BUFFER);
+    assert_int_equal(size, ROW / 256 * 144);
+    assert_ok(llm_format_encode("q4_k", values, ROW, importance, blocks, size, &bytes));
+    assert_int_equal(bytes, size);
+    assert_ok(llm_writer_bytes(b.writer, blocks, bytes));
+    assert_ok(llm_writer_finish(b.writer));
+    llm_model *model = open_header(b.runtime, path);
+    float first[ROW];
+    assert_ok(llm_model_tensor_values(model, 0, 0, ROW, first));
+    assert_ok(llm_model_tensor_values(model, 1, 0, ROW, back));
+    assert_memory_equal(first, back, sizeof back);
+    llm_model_release(model);
+    size = sizeof blocks;
+    assert_status(llm_format_encode("q4_k", values, 255, NULL, blocks, size, &bytes), LLM_E_INVALID);
+    assert_status(llm_format_encode("q4_x", values, ROW, NULL, blocks, size, &bytes),
+                  LLM_E_NOT_FOUND);
+    assert_status(llm_format_encode("i32", values, ROW, NULL, blocks, size, &bytes),
+                  LLM_E_UNSUPPORTED);
+    assert_status(llm_format_encode("q4_k", NULL, ROW, NULL, blocks, size, &bytes), LLM_E_INVALID);
+    importance[9] = -1;
+    assert_status(llm_format_encode("q4_k", values, ROW, importance, blocks, size, &bytes),
+                  LLM_E_INVALID);
+    values[ROW - 1] = INFINITY;
+    assert_status(llm_format_encode("q4_k", values, ROW, NULL, blocks, size, &bytes),
+                  LLM_E_INVALID);
+    assert_ok(llm_format_encode("q4_k", NULL, 0, NULL, NULL, 0, &bytes));
+    bench_finish(&b);
+}
+
 /* --- metadata
  * ----------------------------------------------------------------------------------------- */
 
@@ -418,6 +465,7 @@ int main(void)
         cmocka_unit_test(test_writer__lists_formats),
         cmocka_unit_test(test_writer__encodes_every_format),
         cmocka_unit_test(test_writer__importance_of_nothing),
+        cmocka_unit_test(test_writer__encodes_into_memory),
         cmocka_unit_test(test_writer__metadata_of_every_kind),
         cmocka_unit_test(test_writer__copies_a_model),
         cmocka_unit_test(test_writer__refuses_misuse),
