@@ -37,10 +37,10 @@ void lm_charsmap_finish(lm_charsmap *map)
     *map = (lm_charsmap){0};
 }
 
-/* Units outside the array are like no unit: nothing has the label 0x80000000. */
+/* What lies outside the array matches no byte and names no text. */
 static uint32_t unit_at(const lm_charsmap *map, uint32_t at)
 {
-    return at < map->n_units ? lm_load_u32(map->units + (size_t)at * 4) : 0x80000000u;
+    return at < map->n_units ? lm_load_u32(map->units + (size_t)at * 4) : UINT32_MAX;
 }
 
 static uint32_t offset_of(uint32_t unit)

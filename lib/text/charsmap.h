@@ -1,5 +1,5 @@
-/* charsmap - SentencePiece's precompiled normaliser: a double array of byte strings, each replaced by
- * a text of the blob. A hostile blob gives statuses, never a read outside it. */
+/* charsmap - SentencePiece's precompiled normaliser: a double array of byte strings, each replaced
+ * by a text of the blob. A hostile blob gives statuses, never a read outside it. */
 #ifndef LM_TEXT_CHARSMAP_H
 #define LM_TEXT_CHARSMAP_H
 

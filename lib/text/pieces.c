@@ -47,8 +47,8 @@ int32_t lm_pieces_find_bytes(const lm_tokenizer *t, int32_t bytes[256])
     for (uint32_t id = 0; id < t->n_tokens; id++) {
         int32_t byte = lm_pieces_byte(t->tokens[id]);
         if (t->types[id] == LM_TOKEN_BYTE && byte < 0)
-            return lm_fail(LLM_E_FORMAT, "token %u is a byte, but its text is not of the form <0xNN>",
-                           id);
+            return lm_fail(LLM_E_FORMAT,
+                           "token %u is a byte, but its text is not of the form <0xNN>", id);
         /* Some files declare their byte tokens as normal ones. */
         if (byte >= 0 && (t->types[id] == LM_TOKEN_BYTE || t->types[id] == LM_TOKEN_NORMAL))
             bytes[byte] = (int32_t)id;

@@ -1,5 +1,6 @@
-/* pieces - conventions of SentencePiece vocabularies that several schemes share: U+2581 in the place
- * of a space, "<0xNN>" for bytes that no token covers, the leading space of a decoded text. */
+/* pieces - conventions of SentencePiece vocabularies that several schemes share: U+2581 in the
+ * place of a space, "<0xNN>" for bytes that no token covers, the leading space of a decoded text.
+ */
 #ifndef LM_TEXT_PIECES_H
 #define LM_TEXT_PIECES_H
 

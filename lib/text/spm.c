@@ -119,9 +119,13 @@ static int32_t split_segment(work *w)
             w->symbols = items;
         }
         uint32_t c, size = (uint32_t)lm_utf8_decode(w->text + at, w->size - at, &c);
-        w->symbols[i] = (symbol){.start = (uint32_t)at, .size = size,
-                                 .before = i == 0 ? NO_SYMBOL : i - 1, .after = i + 1,
-                                 .joined = NO_SYMBOL, .older = NO_SYMBOL, .id = -1};
+        w->symbols[i] = (symbol){.start = (uint32_t)at,
+                                 .size = size,
+                                 .before = i == 0 ? NO_SYMBOL : i - 1,
+                                 .after = i + 1,
+                                 .joined = NO_SYMBOL,
+                                 .older = NO_SYMBOL,
+                                 .id = -1};
         w->n_symbols++;
         at += size;
     }
@@ -164,12 +168,13 @@ static int32_t push_symbol(work *w, uint32_t at)
     uint32_t waiting = NO_SYMBOL;
     piece.id = id_of(w, &piece);
     for (;;) {
-        if (piece.id < 0) {
-            lm_str unknown = {w->text + piece.start, piece.size};
-            LM_TRY(lm_pieces_push_bytes(w->t, w->s->bytes, unknown, &w->unknown, w->ids));
-        } else if (w->t->types[piece.id] != LM_TOKEN_UNUSED || piece.joined == NO_SYMBOL) {
+        bool usable = piece.id >= 0 && w->t->types[piece.id] != LM_TOKEN_UNUSED;
+        if (usable) {
             LM_TRY(lm_ids_push(w->ids, piece.id));
             w->unknown = false;
+        } else if (piece.joined == NO_SYMBOL) {
+            lm_str unknown = {w->text + piece.start, piece.size};
+            LM_TRY(lm_pieces_push_bytes(w->t, w->s->bytes, unknown, &w->unknown, w->ids));
         } else {
             symbol *right = &w->symbols[piece.joined];
             right->after = waiting;

@@ -91,7 +91,8 @@ static int32_t count_nodes(const builder *b, size_t *out)
     return LLM_OK;
 }
 
-/* Node `at`, whose texts share `depth` bytes: takes the one that ends there, appends the children. */
+/* Node `at`, whose texts share `depth` bytes: takes the one that ends there, appends the children.
+ */
 static void lay_out(lm_trie *trie, builder *b, size_t at, size_t depth)
 {
     uint32_t low = b->ranges[at].low, high = b->ranges[at].high;

@@ -1,5 +1,5 @@
-/* trie - byte strings to ids, walked one byte at a time. Built once, level by level; the children of
- * a node lie side by side in the order of their bytes. */
+/* trie - byte strings to ids, walked one byte at a time. Built once, level by level; the children
+ * of a node lie side by side in the order of their bytes. */
 #ifndef LM_TEXT_TRIE_H
 #define LM_TEXT_TRIE_H
 

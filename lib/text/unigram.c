@@ -1,5 +1,5 @@
-/* unigram.c - SentencePiece Unigram ("t5"): of all ways to cover the normalised text with tokens the
- * one with the best sum of scores, found from left to right. */
+/* unigram.c - SentencePiece Unigram ("t5"): of all ways to cover the normalised text with tokens
+ * the one with the best sum of scores, found from left to right. */
 #include "text/charsmap.h"
 #include "text/pieces.h"
 #include "text/seams.h"
@@ -31,6 +31,7 @@ typedef struct work {
     lm_text text; /* normalised */
     cell *cells;  /* [capacity], one per byte of a segment and one more */
     size_t capacity;
+    double score; /* of the word so far */
     bool unknown; /* the last id pushed was for text without a token */
 } work;
 
@@ -154,13 +155,18 @@ static int32_t encode_segment(work *w, const char *text, size_t size)
         LM_TRY(lm_grow(w->ids->alloc, &items, &w->capacity, size + 1, sizeof *w->cells));
         w->cells = items;
     }
+    /* Sums begin with each word, so that rounding between equal ones does not depend on the text.
+     */
+    if (lm_seam_edge_of(text, size).first == ' ')
+        w->score = 0;
     for (size_t i = 0; i <= size; i++)
-        w->cells[i] = (cell){0, 0, -1};
+        w->cells[i] = (cell){w->score, 0, -1};
     for (size_t at = 0; at < size;) {
         size_t character = lm_seam_edge_of(text + at, size - at).size;
         extend(w, text, size, at, character);
         at += character;
     }
+    w->score = w->cells[size].score;
     turn_round(w->cells, size);
     for (size_t at = 0; at < size;) {
         cell c = w->cells[at];

@@ -1,5 +1,6 @@
-/* utf8_stream.c - joins pieces of text and lets only whole characters through. What can never become
- * one is replaced by U+FFFD, once per maximal subpart of a character, as in the WHATWG decoder. */
+/* utf8_stream.c - joins pieces of text and lets only whole characters through. What can never
+ * become one is replaced by U+FFFD, once per maximal subpart of a character, as in the WHATWG
+ * decoder. */
 #include "text/tokenizer.h"
 
 #include <string.h>
@@ -15,7 +16,8 @@ static const struct lead {
     {0xf0, 0xf0, 4, 0x90, 0xbf}, {0xf1, 0xf3, 4, 0x80, 0xbf}, {0xf4, 0xf4, 4, 0x80, 0x8f},
 };
 
-/* Looks at the character that begins at `bytes`, size > 0; `length`: of what the verdict is about. */
+/* Looks at the character that begins at `bytes`, size > 0; `length`: of what the verdict is about.
+ */
 static verdict judge(const unsigned char *bytes, size_t size, size_t *length)
 {
     const struct lead *lead = NULL;

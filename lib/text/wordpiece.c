@@ -47,24 +47,29 @@ static bool is_white(uint32_t c)
     return (lm_unicode_class(c) & LM_CHAR_SPACE) != 0;
 }
 
-/* Neither text nor space: dropped from the text. */
+/* Neither text nor space: dropped. Unassigned characters stay, for they may be letters one day. */
 static bool is_noise(uint32_t c)
 {
     if (c == '\t' || c == '\n' || c == '\r')
         return false;
     return c == 0 || c == LM_UTF8_INVALID ||
-           (lm_unicode_class(c) & (LM_CHAR_CC | LM_CHAR_CF | LM_CHAR_CX)) != 0;
+           (lm_unicode_class(c) & (LM_CHAR_CC | LM_CHAR_CF)) != 0 || (c >= 0xe000 && c <= 0xf8ff) ||
+           (c >= 0xf0000 && (c & 0xffff) <= 0xfffd); /* private */
 }
+
+enum { UNCOVERED = 1 };
 
 static int32_t push_pieces(word *w)
 {
     const wordpiece *s = w->t->state;
     uint32_t at = s->start;
     for (size_t done = 0; done < w->size; at = 0) {
-        size_t length;
-        int32_t id = lm_trie_longest(&s->trie, at, w->bytes + done, w->size - done, &length);
+        size_t length, left = w->size - done;
+        if (done > 0 && lm_is_meta_space(w->bytes + done, left))
+            return UNCOVERED; /* a token with this mark begins a word */
+        int32_t id = lm_trie_longest(&s->trie, at, w->bytes + done, left, &length);
         if (id < 0)
-            return 1;
+            return UNCOVERED;
         LM_TRY(lm_ids_push(w->ids, id));
         done += length;
     }
@@ -116,9 +121,10 @@ static int32_t add_cased(word *w, uint32_t c)
 {
     if (!w->t->lowercase)
         return add_character(w, c);
-    LM_TRY(add_character(w, lm_unicode_lower(c)));
-    /* The one character whose lower case is two. */
-    return c == 0x130 ? add_character(w, 0x307) : LLM_OK;
+    if (c != 0x130)
+        return add_character(w, lm_unicode_lower(c));
+    LM_TRY(add_character(w, 'i')); /* the one character whose lower case is two */
+    return add_character(w, 0x307);
 }
 
 static int32_t add_decomposed(word *w, uint32_t c)
@@ -211,8 +217,12 @@ const lm_scheme lm_scheme_wordpiece = {
     .add_sep = true,
     .clean_spaces = true,
     .lowercase = true,
-    .specials = {{LM_SPECIAL_BOS, 101}, {LM_SPECIAL_UNK, 100}, {LM_SPECIAL_SEP, 102},
-                 {LM_SPECIAL_PAD, 0}, {LM_SPECIAL_CLS, 101}, {LM_SPECIAL_MASK, 103}},
+    .specials = {{LM_SPECIAL_BOS, 101},
+                 {LM_SPECIAL_UNK, 100},
+                 {LM_SPECIAL_SEP, 102},
+                 {LM_SPECIAL_PAD, 0},
+                 {LM_SPECIAL_CLS, 101},
+                 {LM_SPECIAL_MASK, 103}},
     .n_specials = 6,
     .create = wordpiece_create,
     .destroy = wordpiece_destroy,

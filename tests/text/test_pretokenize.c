@@ -197,7 +197,7 @@ static void test_pretokenize__long_runs(void **state)
         "IMGIMGA",
         "a ",
     };
-    enum { SIZE = 100000 };
+    enum { SIZE = 200000 };
     char *text = malloc(SIZE + 1);
     assert_non_null(text);
     const lm_pretokenizer *row;
