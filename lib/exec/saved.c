@@ -17,8 +17,7 @@ typedef struct saved_header {
     uint64_t checksum;              /* of everything behind this field */
     uint64_t fingerprint[2];
     uint32_t k_format, v_format, page_tokens, width;
-    uint32_t length, computed, n_rows, has_chain;
-    uint64_t seed;
+    uint32_t length, computed, n_rows, reserved;
     uint64_t chain_bytes, cache_bytes;
 } saved_header;
 
@@ -40,8 +39,6 @@ static saved_header describe(const lm_session *s)
     h.length = s->length;
     h.computed = s->seq.length;
     h.n_rows = (uint32_t)s->n_rows;
-    h.has_chain = s->chain != NULL;
-    h.seed = s->chain != NULL ? lm_chain_get_seed(s->chain) : 0;
     h.chain_bytes = s->chain != NULL ? lm_chain_state_size(s->chain) : 0;
     return h;
 }
@@ -152,9 +149,10 @@ static int32_t take_chain(scratch *x, const saved_header *h, const unsigned char
         return LLM_OK;
     LM_TRY(lm_chain_clone(s->chain, &x->chain));
     LM_TRY(lm_chain_reserve(x->chain, s->engine->network->n_vocab));
-    if (h->has_chain != 0 && h->chain_bytes == lm_chain_state_size(x->chain)) {
-        LM_TRY(lm_chain_state_load(x->chain, at, (size_t)h->chain_bytes));
-        lm_chain_seed(x->chain, h->seed);
+    if (h->chain_bytes == lm_chain_state_size(x->chain)) {
+        int32_t rc = lm_chain_state_load(x->chain, at, (size_t)h->chain_bytes);
+        if (rc < 0 && rc != LLM_E_MISMATCH)
+            return rc;
     }
     return LLM_OK;
 }
