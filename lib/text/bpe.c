@@ -5,11 +5,10 @@
  * place for the normalisation that some models' own tokenizers apply before. Any bytes come back
  * unchanged from an encoding with a complete byte alphabet. */
 #include "text/merges.h"
+#include "text/pieces.h"
 #include "text/pretokenize.h"
 #include "text/unicode.h"
 #include "text/utf8.h"
-
-#include <string.h>
 
 typedef struct lm_bpe {
     const lm_pretokenizer *pre;
@@ -18,10 +17,7 @@ typedef struct lm_bpe {
     int32_t bytes[256]; /* the token of each byte, -1: none */
 } lm_bpe;
 
-static const char meta_space[] = "\xe2\x96\x81";
-
-/* --- the byte alphabet -------------------------------------------------------------------------
- */
+/* --- the byte alphabet ------------------------------------------------------------------------ */
 
 static bool is_own_letter(uint32_t c)
 {
@@ -48,8 +44,7 @@ static int byte_of(uint32_t letter)
     return letter == 0x143 ? 0xad : -1;
 }
 
-/* --- creation ----------------------------------------------------------------------------------
- */
+/* --- creation --------------------------------------------------------------------------------- */
 
 static int32_t find_pre(const lm_tokenizer *t, const lm_vocab *vocab, const lm_pretokenizer **out)
 {
@@ -69,19 +64,17 @@ static int32_t find_pre(const lm_tokenizer *t, const lm_vocab *vocab, const lm_p
     return LLM_OK;
 }
 
-static void find_bytes(const lm_tokenizer *t, lm_bpe *bpe)
+/* The token of each byte: its letter, or "<0xNN>" where characters are merged. */
+static int32_t find_bytes(const lm_tokenizer *t, lm_bpe *bpe)
 {
-    static const char hex[] = "0123456789ABCDEF";
+    if ((bpe->pre->flags & LM_PRE_RAW) != 0)
+        return lm_pieces_find_bytes(t, bpe->bytes);
     for (unsigned b = 0; b < 256; b++) {
-        if ((bpe->pre->flags & LM_PRE_RAW) != 0) {
-            char name[] = {'<', '0', 'x', hex[b >> 4], hex[b & 15], '>'};
-            bpe->bytes[b] = lm_tokenizer_find(t, name, sizeof name);
-        } else {
-            char letter[4];
-            size_t size = lm_utf8_encode(letter_of((unsigned char)b), letter);
-            bpe->bytes[b] = lm_tokenizer_find(t, letter, size);
-        }
+        char letter[4];
+        size_t size = lm_utf8_encode(letter_of((unsigned char)b), letter);
+        bpe->bytes[b] = lm_tokenizer_find(t, letter, size);
     }
+    return LLM_OK;
 }
 
 static int32_t create(lm_tokenizer *t, const lm_vocab *vocab)
@@ -101,7 +94,7 @@ static int32_t create(lm_tokenizer *t, const lm_vocab *vocab)
     t->add_sep = false; /* stands between two texts; the end of one is EOS here */
     t->lowercase = t->lowercase && (pre->flags & LM_PRE_DROP_SPACE) != 0;
     t->escape_whitespaces = (pre->flags & LM_PRE_META_SPACE) != 0;
-    find_bytes(t, bpe);
+    LM_TRY(find_bytes(t, bpe));
     return lm_merges_init(&bpe->merges, t, vocab->merges, vocab->n_merges);
 }
 
@@ -115,8 +108,7 @@ static void destroy(lm_tokenizer *t)
     t->state = NULL;
 }
 
-/* --- text to ids --------------------------------------------------------------------------------
- */
+/* --- text to ids ------------------------------------------------------------------------------ */
 
 /* What one encoding works with. */
 typedef struct lm_bpe_work {
@@ -134,7 +126,7 @@ static int32_t rewrite(const lm_tokenizer *t, const char *text, size_t size, lm_
         uint32_t c;
         size_t length = lm_utf8_decode(text + at, size - at, &c);
         if (c == ' ' && t->escape_whitespaces) {
-            LM_TRY(lm_text_append(out, meta_space, sizeof meta_space - 1));
+            LM_TRY(lm_text_append(out, LM_META_SPACE, LM_META_SPACE_SIZE));
         } else if (t->lowercase && lm_unicode_lower(c) != c) {
             char lower[4];
             LM_TRY(lm_text_append(out, lower, lm_utf8_encode(lm_unicode_lower(c), lower)));
@@ -243,32 +235,7 @@ out:
     return rc;
 }
 
-/* --- ids to text --------------------------------------------------------------------------------
- */
-
-static int hex_digit(char c)
-{
-    return c >= '0' && c <= '9' ? c - '0' : c >= 'A' && c <= 'F' ? c - 'A' + 10 : -1;
-}
-
-/* "<0x0A>" as its byte, -1 when it is something else. */
-static int named_byte(lm_str s)
-{
-    if (s.size != 6 || memcmp(s.data, "<0x", 3) != 0 || s.data[5] != '>')
-        return -1;
-    int high = hex_digit(s.data[3]), low = hex_digit(s.data[4]);
-    return high < 0 || low < 0 ? -1 : high << 4 | low;
-}
-
-static int32_t append_unescaped(lm_str s, lm_text *out)
-{
-    for (size_t at = 0; at < s.size;) {
-        bool is_space = s.size - at >= 3 && memcmp(s.data + at, meta_space, 3) == 0;
-        LM_TRY(lm_text_append(out, is_space ? " " : s.data + at, 1));
-        at += is_space ? 3 : 1;
-    }
-    return LLM_OK;
-}
+/* --- ids to text ------------------------------------------------------------------------------ */
 
 /* Letters to bytes; a text with other characters in it stands for itself. */
 static int32_t append_letters(lm_str s, lm_text *out)
@@ -292,21 +259,30 @@ static int32_t piece(const lm_tokenizer *t, int32_t id, lm_text *out)
 {
     const lm_bpe *bpe = t->state;
     lm_str s = t->tokens[id];
-    int byte = t->types[id] == LM_TOKEN_BYTE ? named_byte(s) : -1;
+    if ((bpe->pre->flags & LM_PRE_RAW) != 0)
+        return lm_pieces_append(t, bpe->bytes, id, out);
+    int32_t byte = t->types[id] == LM_TOKEN_BYTE ? lm_pieces_byte(s) : -1;
     if (byte >= 0) {
         char plain = (char)byte;
         return lm_text_append(out, &plain, 1);
     }
-    if ((bpe->pre->flags & LM_PRE_RAW) != 0)
-        return append_unescaped(s, out);
     if (t->types[id] == LM_TOKEN_USER_DEFINED)
         return lm_text_append(out, s.data, s.size);
     return append_letters(s, out);
 }
 
+/* Off unless the vocabulary asks for it: the bytes of a text are to come back as they were. */
+static int32_t tidy(const lm_tokenizer *t, lm_text *out, size_t start)
+{
+    if (t->clean_spaces)
+        lm_pieces_clean(out, start);
+    return LLM_OK;
+}
+
 #define BPE(name)                                                                                  \
     {                                                                                              \
-        .model = (name), .create = create, .destroy = destroy, .encode = encode, .piece = piece    \
+        .model = (name), .create = create, .destroy = destroy, .encode = encode, .piece = piece,   \
+        .tidy = tidy                                                                               \
     }
 
 const lm_scheme lm_scheme_bpe = BPE("gpt2");

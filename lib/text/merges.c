@@ -34,8 +34,7 @@ static uint32_t rank_of(const lm_merges *m, int32_t left, int32_t right, int32_t
     return found->pair == FREE ? NO_RANK : found->rank;
 }
 
-/* --- reading ------------------------------------------------------------------------------------
- */
+/* --- reading ---------------------------------------------------------------------------------- */
 
 /* The ids of one line; *merged is -1 when one of the three is no token. */
 static int32_t read_line(const lm_tokenizer *t, lm_str line, lm_text *both, int32_t ids[2],
@@ -105,8 +104,7 @@ void lm_merges_finish(lm_merges *merges)
     merges->entries = NULL;
 }
 
-/* --- short lists --------------------------------------------------------------------------------
- */
+/* --- short lists ------------------------------------------------------------------------------ */
 
 enum { SHORT = 48 };
 
@@ -138,8 +136,7 @@ static size_t apply_short(const lm_merges *m, int32_t *ids, size_t n)
     return n;
 }
 
-/* --- long lists ---------------------------------------------------------------------------------
- */
+/* --- long lists ------------------------------------------------------------------------------- */
 
 static void sink(uint64_t *heap, size_t n, size_t at)
 {

@@ -11,7 +11,7 @@
 /* [^\s\p{L}\p{N}] */
 #define MARKS .mark_any = ~0u, .mark_none = LM_CHAR_SPACE | LM_CHAR_L | LM_CHAR_N
 
-/* --- words --------------------------------------------------------------------------------------- */
+/* --- words ------------------------------------------------------------------------------------ */
 
 /* 's|'t|'re|'ve|'m|'ll|'d| ?\p{L}+| ?\p{N}+| ?[^\s\p{L}\p{N}]+|\s+(?!\S)|\s+ */
 static const lm_words_rule gpt2_words = {
@@ -102,7 +102,7 @@ static const lm_words_rule kimi_words = {CASED,
                                          .number_most = 3,
                                          .tail = LM_TAIL_NEWLINES};
 
-/* --- runs ---------------------------------------------------------------------------------------- */
+/* --- runs ------------------------------------------------------------------------------------- */
 
 #define RANGES(array) .ranges = (array), .n_ranges = COUNT(array)
 
@@ -221,7 +221,7 @@ static const lm_group_rule number_groups = {.digits = LM_CHAR_N};
 static const lm_group_rule joined_groups = {.digits = LM_CHAR_ND, .joined = true};
 static const lm_group_rule word_end_groups = {.digits = LM_CHAR_ND, .before_end = true};
 
-/* --- patterns ------------------------------------------------------------------------------------ */
+/* --- patterns --------------------------------------------------------------------------------- */
 
 #define WORDS(rule)  {lm_stage_words, &(rule)}
 #define RUN(rule)    {lm_stage_run, &(rule)}
@@ -261,7 +261,7 @@ PATTERN(laguna, {lm_stage_lines, NULL}, WORDS(qwen2_words));
 PATTERN(lines, RUN(line_feed_run));
 PATTERN(white_space, RUN(visible_run));
 
-/* --- names --------------------------------------------------------------------------------------- */
+/* --- names ------------------------------------------------------------------------------------ */
 
 #define LLAMA3_FLAGS LM_PRE_WHOLE | LM_PRE_BOS
 #define GEMMA4_FLAGS LM_PRE_RAW | LM_PRE_META_SPACE | LM_PRE_ALWAYS_BOS | LM_PRE_WHOLE_NEWLINES

@@ -63,8 +63,7 @@ size_t lm_stage_run(const void *rule, lm_span *span, size_t at)
     return end;
 }
 
-/* --- digits in threes ----------------------------------------------------------------------------
- */
+/* --- digits in threes ------------------------------------------------------------------------- */
 
 static size_t take(const lm_span *span, size_t at, uint32_t n)
 {
@@ -117,8 +116,7 @@ size_t lm_stage_groups(const void *rule, lm_span *span, size_t at)
     }
 }
 
-/* --- the others ---------------------------------------------------------------------------------
- */
+/* --- the others ------------------------------------------------------------------------------- */
 
 /* Looks for the run that ends the span once: the memo is where it begins, plus one. */
 size_t lm_stage_trailing_space(const void *rule, lm_span *span, size_t at)

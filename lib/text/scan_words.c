@@ -1,7 +1,7 @@
 /* scan_words.c - the scanner of the large expressions: words, numbers, marks and white space. */
 #include "text/scan.h"
 
-/* --- contractions ---------------------------------------------------------------------------- */
+/* --- contractions ----------------------------------------------------------------------------- */
 
 /* Folds ASCII and the one other character that folds to a letter of the contractions. */
 static uint32_t fold(lm_char c, bool any_case)
@@ -27,8 +27,7 @@ static size_t contraction(uint8_t kind, const lm_span *span, size_t at)
     return at;
 }
 
-/* --- words -------------------------------------------------------------------------------------
- */
+/* --- words ------------------------------------------------------------------------------------ */
 
 /* May `c` stand before the letters of a word? */
 static bool leads(const lm_words_rule *rule, lm_char c)
@@ -126,8 +125,7 @@ static size_t marked_word(const lm_span *span, size_t at)
     return end > at + 1 ? end : at;
 }
 
-/* --- numbers and marks --------------------------------------------------------------------------
- */
+/* --- numbers and marks ------------------------------------------------------------------------ */
 
 static size_t number(const lm_words_rule *rule, const lm_span *span, size_t at)
 {
@@ -168,8 +166,7 @@ static size_t marks(const lm_words_rule *rule, const lm_span *span, size_t at)
     return end > from ? tail(rule->tail, span, end) : at;
 }
 
-/* --- white space --------------------------------------------------------------------------------
- */
+/* --- white space ------------------------------------------------------------------------------ */
 
 /* The longest of 512, 256, ... 4, 2, 1 spaces with no other character behind them; else one. */
 static size_t halve(const lm_span *span, size_t at)
@@ -218,8 +215,7 @@ static size_t spaces(const lm_words_rule *rule, lm_span *span, size_t at)
     return end < span->end && last > at ? last : end;
 }
 
-/* --- the scanner --------------------------------------------------------------------------------
- */
+/* --- the scanner ------------------------------------------------------------------------------ */
 
 /* The end of the match at `at`, or `at`. */
 static size_t match(const lm_words_rule *rule, lm_span *span, size_t at)

@@ -103,6 +103,22 @@ static int32_t set_specials(lm_tokenizer *t, const lm_vocab *vocab)
     return LLM_OK;
 }
 
+/* Files of the first version have no types. */
+static void guess_types(lm_tokenizer *t, const lm_vocab *vocab)
+{
+    static const struct {
+        uint32_t which;
+        uint8_t type;
+    } guesses[] = {
+        {LM_SPECIAL_BOS, LM_TOKEN_CONTROL},
+        {LM_SPECIAL_EOS, LM_TOKEN_CONTROL},
+        {LM_SPECIAL_UNK, LM_TOKEN_UNKNOWN},
+    };
+    for (size_t i = 0; vocab->types == NULL && i < sizeof guesses / sizeof *guesses; i++)
+        if (t->special[guesses[i].which] >= 0)
+            t->types[t->special[guesses[i].which]] = guesses[i].type;
+}
+
 static void drop_rule(lm_tokenizer *t, bool *rule, bool have, uint32_t which)
 {
     if (!*rule || have)
@@ -118,6 +134,7 @@ static int32_t build(lm_tokenizer *t, const lm_vocab *vocab)
     LM_TRY(index_tokens(t));
     set_rules(t, vocab);
     LM_TRY(set_specials(t, vocab));
+    guess_types(t, vocab);
     LM_TRY(t->scheme->create(t, vocab));
     LM_TRY(lm_rules_find_ends(t));
     LM_TRY(lm_rules_find_strips(t, vocab));

@@ -9,8 +9,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* --- stored pieces -------------------------------------------------------------------------------
- */
+/* --- stored pieces ---------------------------------------------------------------------------- */
 
 /* Undoes \xhh in place; the new length. */
 static size_t unescape(char *text)
@@ -71,8 +70,7 @@ static void test_pretokenize__stored_pieces(void **state)
     free(file);
 }
 
-/* --- the table -----------------------------------------------------------------------------------
- */
+/* --- the table -------------------------------------------------------------------------------- */
 
 static void test_pretokenize__names_are_unique(void **state)
 {

@@ -82,8 +82,7 @@ void test_vocab_pairs(const char *name)
     test_vocab_close(&v);
 }
 
-/* --- small vocabularies --------------------------------------------------------------------------
- */
+/* --- small vocabularies ----------------------------------------------------------------------- */
 
 enum { MOST = 600 };
 
