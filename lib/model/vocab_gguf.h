@@ -1,4 +1,4 @@
-/* vocab_gguf - the vocabulary in a GGUF file's metadata as a description for lm_tokenizer_create. */
+/* vocab_gguf - a GGUF file's vocabulary as a description for lm_tokenizer_create. */
 #ifndef LM_MODEL_VOCAB_GGUF_H
 #define LM_MODEL_VOCAB_GGUF_H
 

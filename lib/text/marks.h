@@ -1,6 +1,6 @@
 /* marks - finds the marked tokens ("<|im_start|>") in a text, in time linear in the text whatever
- * the tokens are: Aho-Corasick over reversed tokens, run from the end of the text, knows the longest
- * token that starts at each place. */
+ * the tokens are: Aho-Corasick over reversed tokens, run from the end of the text, knows the
+ * longest token that starts at each place. */
 #ifndef LM_TEXT_MARKS_H
 #define LM_TEXT_MARKS_H
 

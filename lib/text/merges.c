@@ -1,5 +1,4 @@
-/* merges.c - a hash of id pairs; short lists by scanning, long ones by a heap over a linked list.
- */
+/* merges.c - a hash of id pairs; short lists by scanning, long ones by a heap of linked nodes. */
 #include "text/merges.h"
 
 #include "base/hash.h"

@@ -7,7 +7,7 @@
 typedef struct lm_merge {
     uint64_t pair; /* left << 32 | right; all ones: a free entry */
     uint32_t rank;
-    int32_t id;    /* of both together */
+    int32_t id; /* of both together */
 } lm_merge;
 
 typedef struct lm_merges {
@@ -39,8 +39,8 @@ typedef struct lm_merge_room {
 
 void lm_merge_room_finish(lm_merge_room *room);
 
-/* Merges in place, always the best pair, of equal ones the leftmost, and sets the new *n. Time grows
- * as n log n. Negative ids never merge. */
+/* Merges in place, always the best pair, of equal ones the leftmost, and sets the new *n. Time
+ * grows as n log n. Negative ids never merge. */
 int32_t lm_merges_apply(const lm_merges *merges, int32_t *ids, size_t *n, lm_merge_room *room);
 
 #endif

@@ -2,8 +2,8 @@
  *
  * The field describes this with regular expressions. Here each description is a row of stages; a
  * stage is a hand-written scanner with a small rule, takes time linear in its text, and neither
- * recurses nor allocates. Every stage cuts each piece of the one before it into its matches and what
- * lies between them. Bytes that are no UTF-8 count as a symbol each. */
+ * recurses nor allocates. Every stage cuts each piece of the one before it into its matches and
+ * what lies between them. Bytes that are no UTF-8 count as a symbol each. */
 #ifndef LM_TEXT_PRETOKENIZE_H
 #define LM_TEXT_PRETOKENIZE_H
 
@@ -24,8 +24,12 @@ typedef struct lm_char_set {
     bool inverted;
 } lm_char_set;
 
-/* Between `least` and `most` (0: any number) characters of the set, behind an optional character. */
-enum { LM_LEAD_NONE, LM_LEAD_BLANK /* " ?" */, LM_LEAD_SPACE /* "\s?" */ };
+/* From `least` to `most` (0: any number) characters of the set, behind an optional one. */
+enum {
+    LM_LEAD_NONE,
+    LM_LEAD_BLANK, /* " ?" */
+    LM_LEAD_SPACE, /* "\s?" */
+};
 
 typedef struct lm_run_rule {
     const lm_char_set *set;
@@ -39,9 +43,18 @@ typedef struct lm_group_rule {
     bool joined;     /* what is left of a number stays with what is before it: "a1", "234" */
 } lm_group_rule;
 
-enum { LM_CONTRACTION_NONE, LM_CONTRACTION_LOWER /* 's */, LM_CONTRACTION_ANY /* 's 'S */ };
-enum { LM_TAIL_NONE, LM_TAIL_NEWLINES /* [\r\n]* */, LM_TAIL_SLASHES /* [\r\n/]* */,
-       LM_TAIL_ONE /* [\r\n/]? */ };
+enum {
+    LM_CONTRACTION_NONE,
+    LM_CONTRACTION_LOWER, /* 's */
+    LM_CONTRACTION_ANY,   /* 's 'S */
+};
+
+enum {
+    LM_TAIL_NONE,
+    LM_TAIL_NEWLINES, /* [\r\n]* */
+    LM_TAIL_SLASHES,  /* [\r\n/]* */
+    LM_TAIL_ONE,      /* [\r\n/]? */
+};
 
 typedef struct lm_words_rule lm_words_rule;
 typedef struct lm_span lm_span;
@@ -54,16 +67,16 @@ struct lm_words_rule {
     /* A word: one of the functions of scan_words.c, and what may stand before its letters. */
     size_t (*word)(const lm_words_rule *rule, const lm_span *span, size_t at);
     uint32_t letters, letters_none;
-    bool lead_blank;     /* a blank, else any character but line ends and `lead_none` */
+    bool lead_blank; /* a blank, else any character but line ends and `lead_none` */
     uint32_t lead_none;
-    uint8_t suffix;      /* a contraction that ends a word */
-    bool numbers;        /* " "? if number_blank, then \p{N}{1,most} */
+    uint8_t suffix; /* a contraction that ends a word */
+    bool numbers;   /* " "? if number_blank, then \p{N}{1,most} */
     bool number_blank;
-    uint32_t number_most; /* 0: any number */
+    uint32_t number_most;         /* 0: any number */
     uint32_t mark_any, mark_none; /* " "? and these, then the tail */
     uint8_t tail;
-    bool newlines;       /* \s*[\r\n]+ */
-    bool halving;        /* spaces in powers of two, else \s+(?!\S)|\s+ */
+    bool newlines; /* \s*[\r\n]+ */
+    bool halving;  /* spaces in powers of two, else \s+(?!\S)|\s+ */
 };
 
 size_t lm_word_plain(const lm_words_rule *rule, const lm_span *span, size_t at);
@@ -89,7 +102,7 @@ size_t lm_stage_groups(const void *rule, lm_span *span, size_t at);         /* l
 size_t lm_stage_trailing_space(const void *rule, lm_span *span, size_t at); /* \s+$ */
 /* Cuts before runs of \r?\n. */
 size_t lm_stage_lines(const void *rule, lm_span *span, size_t at);
-size_t lm_stage_indents(const void *rule, lm_span *span, size_t at); /* [\t\n] or 4 or 2 blanks */
+size_t lm_stage_indents(const void *rule, lm_span *span, size_t at);   /* [\t\n] or 4 or 2 blanks */
 size_t lm_stage_sentinels(const void *rule, lm_span *span, size_t at); /* <sentinel:[0-9]+> */
 size_t lm_stage_images(const void *rule, lm_span *span, size_t at);    /* IMGIMG[A-I]{1,4}Z */
 
@@ -101,13 +114,13 @@ typedef struct lm_pattern {
 } lm_pattern;
 
 enum {
-    LM_PRE_WHOLE = 1u << 0,    /* a piece that is a token is that token, whatever the merges say */
-    LM_PRE_BOS = 1u << 1,      /* a BOS goes before texts unless the file says otherwise */
-    LM_PRE_ALWAYS_BOS = 1u << 2, /* and even then */
-    LM_PRE_RAW = 1u << 3,      /* merges characters, not bytes; bytes are tokens "<0x0A>" */
-    LM_PRE_META_SPACE = 1u << 4, /* spaces are U+2581 */
+    LM_PRE_WHOLE = 1u << 0, /* a piece that is a token is that token, whatever the merges say */
+    LM_PRE_BOS = 1u << 1,   /* a BOS goes before texts unless the file says otherwise */
+    LM_PRE_ALWAYS_BOS = 1u << 2,     /* and even then */
+    LM_PRE_RAW = 1u << 3,            /* merges characters, not bytes; bytes are tokens "<0x0A>" */
+    LM_PRE_META_SPACE = 1u << 4,     /* spaces are U+2581 */
     LM_PRE_WHOLE_NEWLINES = 1u << 5, /* LM_PRE_WHOLE for pieces of line feeds */
-    LM_PRE_DROP_SPACE = 1u << 6, /* white space separates and is not encoded */
+    LM_PRE_DROP_SPACE = 1u << 6,     /* white space separates and is not encoded */
 };
 
 /* One row per name that tokenizer.ggml.pre may have. */

@@ -1,5 +1,5 @@
-/* pretokenizers.c - the names that tokenizer.ggml.pre may have and what each stands for. A pattern is
- * what the tokenizer.json of the models says; the expression is written above each rule. */
+/* pretokenizers.c - the names that tokenizer.ggml.pre may have and what each stands for. A pattern
+ * is what the tokenizer.json of the models says; the expression is written above each rule. */
 #include "text/pretokenize.h"
 
 #include "text/unicode.h"
@@ -38,8 +38,8 @@ static const lm_words_rule minicpm5_words = {LLAMA3, .tail = LM_TAIL_NEWLINES};
 /* \p{N} and no [\r\n]* */
 static const lm_words_rule seed_coder_words = {LLAMA3, .number_most = 1};
 /* \p{N}{1,3} and \s{512}(?!\S)|\s{256}(?!\S)|...|\s{4}(?!\S)|\s{1,2}(?!\S)|\s{1} for spaces */
-static const lm_words_rule jais2_words = {
-    LLAMA3, .number_most = 3, .tail = LM_TAIL_NEWLINES, .halving = true};
+static const lm_words_rule jais2_words = {LLAMA3, .number_most = 3, .tail = LM_TAIL_NEWLINES,
+                                          .halving = true};
 
 /* ...|[^\r\n\p{L}\p{N}]?[\p{L}\p{M}]+|\p{N}| ?[^\s\p{L}\p{M}\p{N}]+[\r\n]*|... */
 static const lm_words_rule qwen35_words = {
@@ -80,18 +80,18 @@ static const lm_words_rule deepseek3_words = {
     .newlines = true,
 };
 
-/* With U = [\p{Lu}\p{Lt}\p{Lm}\p{Lo}\p{M}], L = [\p{Ll}\p{Lm}\p{Lo}\p{M}] and P = [^\r\n\p{L}\p{N}]:
- * P?U*L+(?i:'s|'t|'re|'ve|'m|'ll|'d)?|P?U+L*(?i:'s|...)?|\p{N}{1,3}| ?[^\s\p{L}\p{N}]+[\r\n/]*|
- * \s*[\r\n]+|\s+(?!\S)|\s+ */
+/* With U = [\p{Lu}\p{Lt}\p{Lm}\p{Lo}\p{M}], L = [\p{Ll}\p{Lm}\p{Lo}\p{M}] and P =
+ * [^\r\n\p{L}\p{N}]: P?U*L+(?i:'s|'t|'re|'ve|'m|'ll|'d)?|P?U+L*(?i:'s|...)?|\p{N}{1,3}|
+ * ?[^\s\p{L}\p{N}]+[\r\n/]*| \s*[\r\n]+|\s+(?!\S)|\s+ */
 #define CASED                                                                                      \
     .word = lm_word_cased, .lead_none = LM_CHAR_L | LM_CHAR_N, .numbers = true, MARKS,             \
     .newlines = true
 
-static const lm_words_rule o200k_words = {
-    CASED, .suffix = LM_CONTRACTION_ANY, .number_most = 3, .tail = LM_TAIL_SLASHES};
+static const lm_words_rule o200k_words = {CASED, .suffix = LM_CONTRACTION_ANY, .number_most = 3,
+                                          .tail = LM_TAIL_SLASHES};
 /* \p{N} */
-static const lm_words_rule youtu_words = {
-    CASED, .suffix = LM_CONTRACTION_ANY, .number_most = 1, .tail = LM_TAIL_SLASHES};
+static const lm_words_rule youtu_words = {CASED, .suffix = LM_CONTRACTION_ANY, .number_most = 1,
+                                          .tail = LM_TAIL_SLASHES};
 /* \p{N} and no contractions */
 static const lm_words_rule tekken_words = {CASED, .number_most = 1, .tail = LM_TAIL_SLASHES};
 /* [\p{Han}]+|..., U and L without Han, and [\r\n]* */
@@ -117,8 +117,8 @@ static const lm_char_set ascii_digits = {RANGES(ascii_digit_ranges)};
 static const lm_run_rule three_digits = {&ascii_digits, LM_LEAD_NONE, 3, 3};
 
 /* [\p{P}\$\+<=>\^~\|]+ and the same with ` */
-static const lm_char_range default_mark_ranges[] = {
-    {'$', '$'}, {'+', '+'}, {'<', '>'}, {'^', '^'}, {'|', '|'}, {'~', '~'}};
+static const lm_char_range default_mark_ranges[] = {{'$', '$'}, {'+', '+'}, {'<', '>'},
+                                                    {'^', '^'}, {'|', '|'}, {'~', '~'}};
 static const lm_char_set default_marks = {.any = LM_CHAR_P, RANGES(default_mark_ranges)};
 static const lm_run_rule default_mark_run = {&default_marks, LM_LEAD_NONE, 1, 0};
 static const lm_char_range ascii_mark_ranges[] = {{'!', '/'}, {':', '@'}, {'[', '`'}, {'{', '~'}};
@@ -155,23 +155,27 @@ static const lm_run_rule chinese_run = {&chinese, LM_LEAD_NONE, 1, 0};
 
 /* \s?[A-Za-zµÀ-ÖØ-öø-ƺ...]+: the cased letters as one model's authors listed them. */
 static const lm_char_range deepseek_letter_ranges[] = {
-    {0x41, 0x5a}, {0x61, 0x7a}, {0xb5, 0xb5}, {0xc0, 0xd6}, {0xd8, 0xf6}, {0xf8, 0x1ba},
-    {0x1bc, 0x1bf}, {0x1c4, 0x293}, {0x295, 0x2af}, {0x370, 0x373}, {0x376, 0x377}, {0x37b, 0x37d},
-    {0x37f, 0x37f}, {0x386, 0x386}, {0x388, 0x38a}, {0x38c, 0x38c}, {0x38e, 0x3a1}, {0x3a3, 0x3f5},
-    {0x3f7, 0x481}, {0x48a, 0x52f}, {0x531, 0x556}, {0x10a0, 0x10c5}, {0x13a0, 0x13f5},
-    {0x13f8, 0x13fd}, {0x1c90, 0x1cba}, {0x1cbd, 0x1cbf}, {0x1d00, 0x1d2b}, {0x1d6b, 0x1d77},
-    {0x1d79, 0x1d9a}, {0x1e00, 0x1f15}, {0x1f18, 0x1f1d}, {0x1f20, 0x1f45}, {0x1f48, 0x1f4d},
-    {0x1f50, 0x1f57}, {0x1f59, 0x1f59}, {0x1f5b, 0x1f5b}, {0x1f5d, 0x1f5d}, {0x1f5f, 0x1f7d},
-    {0x1f80, 0x1fb4}, {0x1fb6, 0x1fbc}, {0x1fbe, 0x1fbe}, {0x1fc2, 0x1fc4}, {0x1fc6, 0x1fcc},
-    {0x1fd0, 0x1fd3}, {0x1fd6, 0x1fdb}, {0x1fe0, 0x1fec}, {0x1ff2, 0x1ff4}, {0x1ff6, 0x1ffc},
-    {0x2102, 0x2102}, {0x2107, 0x2107}, {0x210a, 0x2113}, {0x2115, 0x2115}, {0x2119, 0x211d},
-    {0x2124, 0x2124}, {0x2126, 0x2126}, {0x2128, 0x2128}, {0x212a, 0x212d}, {0x212f, 0x2134},
-    {0x2139, 0x2139}, {0x213c, 0x213f}, {0x2145, 0x2149}, {0x214e, 0x214e}, {0x2183, 0x2184},
-    {0x2c00, 0x2c7b}, {0x2c7e, 0x2ce4}, {0x2ceb, 0x2cee}, {0x2cf2, 0x2cf3}, {0xa640, 0xa66d},
-    {0xa680, 0xa69b}, {0xa722, 0xa76f}, {0xa771, 0xa787}, {0xa78b, 0xa78e}, {0xab70, 0xabbf},
-    {0xfb00, 0xfb06}, {0xfb13, 0xfb17}, {0xff21, 0xff3a}, {0xff41, 0xff5a}, {0x10400, 0x1044f},
-    {0x104b0, 0x104d3}, {0x104d8, 0x104fb}, {0x10c80, 0x10cb2}, {0x10cc0, 0x10cf2},
-    {0x118a0, 0x118df}, {0x1e900, 0x1e943},
+    {0x41, 0x5a},       {0x61, 0x7a},       {0xb5, 0xb5},       {0xc0, 0xd6},
+    {0xd8, 0xf6},       {0xf8, 0x1ba},      {0x1bc, 0x1bf},     {0x1c4, 0x293},
+    {0x295, 0x2af},     {0x370, 0x373},     {0x376, 0x377},     {0x37b, 0x37d},
+    {0x37f, 0x37f},     {0x386, 0x386},     {0x388, 0x38a},     {0x38c, 0x38c},
+    {0x38e, 0x3a1},     {0x3a3, 0x3f5},     {0x3f7, 0x481},     {0x48a, 0x52f},
+    {0x531, 0x556},     {0x10a0, 0x10c5},   {0x13a0, 0x13f5},   {0x13f8, 0x13fd},
+    {0x1c90, 0x1cba},   {0x1cbd, 0x1cbf},   {0x1d00, 0x1d2b},   {0x1d6b, 0x1d77},
+    {0x1d79, 0x1d9a},   {0x1e00, 0x1f15},   {0x1f18, 0x1f1d},   {0x1f20, 0x1f45},
+    {0x1f48, 0x1f4d},   {0x1f50, 0x1f57},   {0x1f59, 0x1f59},   {0x1f5b, 0x1f5b},
+    {0x1f5d, 0x1f5d},   {0x1f5f, 0x1f7d},   {0x1f80, 0x1fb4},   {0x1fb6, 0x1fbc},
+    {0x1fbe, 0x1fbe},   {0x1fc2, 0x1fc4},   {0x1fc6, 0x1fcc},   {0x1fd0, 0x1fd3},
+    {0x1fd6, 0x1fdb},   {0x1fe0, 0x1fec},   {0x1ff2, 0x1ff4},   {0x1ff6, 0x1ffc},
+    {0x2102, 0x2102},   {0x2107, 0x2107},   {0x210a, 0x2113},   {0x2115, 0x2115},
+    {0x2119, 0x211d},   {0x2124, 0x2124},   {0x2126, 0x2126},   {0x2128, 0x2128},
+    {0x212a, 0x212d},   {0x212f, 0x2134},   {0x2139, 0x2139},   {0x213c, 0x213f},
+    {0x2145, 0x2149},   {0x214e, 0x214e},   {0x2183, 0x2184},   {0x2c00, 0x2c7b},
+    {0x2c7e, 0x2ce4},   {0x2ceb, 0x2cee},   {0x2cf2, 0x2cf3},   {0xa640, 0xa66d},
+    {0xa680, 0xa69b},   {0xa722, 0xa76f},   {0xa771, 0xa787},   {0xa78b, 0xa78e},
+    {0xab70, 0xabbf},   {0xfb00, 0xfb06},   {0xfb13, 0xfb17},   {0xff21, 0xff3a},
+    {0xff41, 0xff5a},   {0x10400, 0x1044f}, {0x104b0, 0x104d3}, {0x104d8, 0x104fb},
+    {0x10c80, 0x10cb2}, {0x10cc0, 0x10cf2}, {0x118a0, 0x118df}, {0x1e900, 0x1e943},
 };
 static const lm_char_set deepseek_letters = {RANGES(deepseek_letter_ranges)};
 static const lm_run_rule deepseek_letter_run = {&deepseek_letters, LM_LEAD_SPACE, 1, 0};
@@ -182,8 +186,8 @@ static const lm_char_range deepseek_mark_ranges[] = {
 static const lm_char_set deepseek_marks = {RANGES(deepseek_mark_ranges)};
 static const lm_run_rule deepseek_mark_run = {&deepseek_marks, LM_LEAD_SPACE, 1, 0};
 
-/* [가-힣ㄱ-ㆎ]+|[！…“”‘’—：；，、-〿︰-﹏]+|[ㄅ-ㄯ]+|[一-龥぀-ゟ゠-ヿ]+: no character is in two of the sets,
- * so one after the other cuts alike. */
+/* [가-힣ㄱ-ㆎ]+|[！…“”‘’—：；，、-〿︰-﹏]+|[ㄅ-ㄯ]+|[一-龥぀-ゟ゠-ヿ]+: no character is in two
+ * of the sets, so one after the other cuts alike. */
 static const lm_char_range youtu_hangul_ranges[] = {{0x3131, 0x318e}, {0xac00, 0xd7a3}};
 static const lm_char_set youtu_hangul = {RANGES(youtu_hangul_ranges)};
 static const lm_run_rule youtu_hangul_run = {&youtu_hangul, LM_LEAD_NONE, 1, 0};
@@ -196,7 +200,7 @@ static const lm_char_range bopomofo_ranges[] = {{0x3105, 0x312f}};
 static const lm_char_set bopomofo = {RANGES(bopomofo_ranges)};
 static const lm_run_rule bopomofo_run = {&bopomofo, LM_LEAD_NONE, 1, 0};
 
-/* [一-鿿㐀-䶿豈-﫿぀-ゟ゠-ヿ･-ﾟ⼀-⿟เ-๿຀-໿ក-៿က-႟ꩠ-ꩿꧠ-꧿가-힯ᄀ-ᇿ]+ */
+/* Han, kana, Thai from U+0E40 on, Lao, Khmer, Myanmar, Hangul: [一-鿿㐀-䶿...ᄀ-ᇿ]+ */
 static const lm_char_range asian_ranges[] = {
     {0xe40, 0xeff},   {0x1000, 0x109f}, {0x1100, 0x11ff}, {0x1780, 0x17ff}, {0x2f00, 0x2fdf},
     {0x3040, 0x30ff}, {0x3400, 0x4dbf}, {0x4e00, 0x9fff}, {0xa9e0, 0xa9ff}, {0xaa60, 0xaa7f},
@@ -205,10 +209,10 @@ static const lm_char_set asian = {RANGES(asian_ranges)};
 static const lm_run_rule asian_run = {&asian, LM_LEAD_NONE, 1, 0};
 
 /* " ?[^(\s|.,!?…。，、।۔،)]+" */
-static const lm_char_range bloom_ranges[] = {
-    {'!', '!'},       {'(', ')'},       {',', ','},       {'.', '.'},       {'?', '?'},
-    {'|', '|'},       {0x60c, 0x60c},   {0x6d4, 0x6d4},   {0x964, 0x964},   {0x2026, 0x2026},
-    {0x3001, 0x3002}, {0xff0c, 0xff0c}};
+static const lm_char_range bloom_ranges[] = {{'!', '!'},       {'(', ')'},       {',', ','},
+                                             {'.', '.'},       {'?', '?'},       {'|', '|'},
+                                             {0x60c, 0x60c},   {0x6d4, 0x6d4},   {0x964, 0x964},
+                                             {0x2026, 0x2026}, {0x3001, 0x3002}, {0xff0c, 0xff0c}};
 static const lm_char_set bloom = {.any = LM_CHAR_SPACE, RANGES(bloom_ranges), .inverted = true};
 static const lm_run_rule bloom_run = {&bloom, LM_LEAD_BLANK, 1, 0};
 
@@ -223,11 +227,21 @@ static const lm_group_rule word_end_groups = {.digits = LM_CHAR_ND, .before_end 
 
 /* --- patterns --------------------------------------------------------------------------------- */
 
-#define WORDS(rule)  {lm_stage_words, &(rule)}
-#define RUN(rule)    {lm_stage_run, &(rule)}
-#define GROUPS(rule) {lm_stage_groups, &(rule)}
+#define WORDS(rule)                                                                                \
+    {                                                                                              \
+        lm_stage_words, &(rule)                                                                    \
+    }
+#define RUN(rule)                                                                                  \
+    {                                                                                              \
+        lm_stage_run, &(rule)                                                                      \
+    }
+#define GROUPS(rule)                                                                               \
+    {                                                                                              \
+        lm_stage_groups, &(rule)                                                                   \
+    }
 #define PATTERN(name, ...)                                                                         \
-    static const lm_pattern name = {{__VA_ARGS__}, sizeof((lm_stage[]){__VA_ARGS__}) / sizeof(lm_stage)}
+    static const lm_pattern name = {{__VA_ARGS__},                                                 \
+                                    sizeof((lm_stage[]){__VA_ARGS__}) / sizeof(lm_stage)}
 
 PATTERN(fallback, RUN(default_mark_run), WORDS(gpt2_words), RUN(number_run), RUN(three_digits));
 PATTERN(gpt2, WORDS(gpt2_words));

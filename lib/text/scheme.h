@@ -1,5 +1,5 @@
-/* scheme - what a tokenizer family implements. Private to lib/text: tokenizer.c owns special tokens,
- * BOS/EOS rules and lookups, and calls one of these for the plain text between them. */
+/* scheme - what a tokenizer family implements. Private to lib/text: tokenizer.c owns special
+ * tokens, BOS/EOS rules and lookups, and calls one of these for the plain text between them. */
 #ifndef LM_TEXT_SCHEME_H
 #define LM_TEXT_SCHEME_H
 
@@ -14,18 +14,18 @@ struct lm_tokenizer {
     lm_allocator *alloc;
     lm_log log;
     const lm_scheme *scheme;
-    void *state;             /* the scheme's own */
-    lm_str *tokens;          /* [n_tokens], texts borrowed from the model */
-    float *scores;           /* [n_tokens] or NULL */
-    uint8_t *types;          /* [n_tokens] LM_TOKEN_... */
-    uint8_t *strips;         /* [n_tokens] LM_STRIP_..., or NULL: no token takes neighbouring space */
+    void *state;     /* the scheme's own */
+    lm_str *tokens;  /* [n_tokens], texts borrowed from the model */
+    float *scores;   /* [n_tokens] or NULL */
+    uint8_t *types;  /* [n_tokens] LM_TOKEN_... */
+    uint8_t *strips; /* [n_tokens] LM_STRIP_..., or NULL: no token takes neighbouring space */
     uint32_t n_tokens;
-    lm_strmap by_text;       /* token text -> id; of equal texts the last; empty texts are not in it */
+    lm_strmap by_text; /* token text -> id; of equal texts the last; empty texts are not in it */
     int32_t special[LM_SPECIAL_COUNT]; /* -1: none */
-    bool add_bos, add_eos, add_sep, add_space_prefix, remove_extra_whitespaces,
-        escape_whitespaces, clean_spaces, lowercase, strip_accents;
-    lm_marks *marks;         /* finds control and user-defined tokens verbatim in text */
-    int32_t *ends;           /* [n_ends] ids that end a generation */
+    bool add_bos, add_eos, add_sep, add_space_prefix, remove_extra_whitespaces, escape_whitespaces,
+        clean_spaces, lowercase, strip_accents;
+    lm_marks *marks; /* finds control and user-defined tokens verbatim in text */
+    int32_t *ends;   /* [n_ends] ids that end a generation */
     uint32_t n_ends;
 };
 
@@ -42,8 +42,8 @@ typedef struct lm_special_default {
 } lm_special_default;
 
 struct lm_scheme {
-    const char *model;       /* tokenizer.ggml.model */
-    /* Defaults for rules and ids the file leaves open. A default id beyond the vocabulary is none. */
+    const char *model; /* tokenizer.ggml.model */
+    /* Defaults for rules and ids the file leaves open; an id beyond the vocabulary is none. */
     bool add_bos, add_eos, add_sep, add_space_prefix, remove_extra_whitespaces, escape_whitespaces,
         clean_spaces, lowercase, strip_accents;
     lm_special_default specials[6];
@@ -69,12 +69,12 @@ static inline bool lm_rule(int8_t rule, bool otherwise)
 }
 
 /* One per file; the table in tokenizer.c lists them. */
-extern const lm_scheme lm_scheme_spm;       /* "llama": SentencePiece BPE by scores */
-extern const lm_scheme lm_scheme_bpe;       /* "gpt2": byte-level BPE with a pre-tokenizer */
-extern const lm_scheme lm_scheme_gemma4;    /* "gemma4": the same code over characters */
+extern const lm_scheme lm_scheme_spm;        /* "llama": SentencePiece BPE by scores */
+extern const lm_scheme lm_scheme_bpe;        /* "gpt2": byte-level BPE with a pre-tokenizer */
+extern const lm_scheme lm_scheme_gemma4;     /* "gemma4": the same code over characters */
 extern const lm_scheme lm_scheme_whitespace; /* "whitespace": likewise, words only */
-extern const lm_scheme lm_scheme_wordpiece; /* "bert" */
-extern const lm_scheme lm_scheme_unigram;   /* "t5" */
-extern const lm_scheme lm_scheme_rwkv;      /* "rwkv" */
+extern const lm_scheme lm_scheme_wordpiece;  /* "bert" */
+extern const lm_scheme lm_scheme_unigram;    /* "t5" */
+extern const lm_scheme lm_scheme_rwkv;       /* "rwkv" */
 
 #endif

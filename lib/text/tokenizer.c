@@ -6,13 +6,8 @@
 #include <string.h>
 
 static const lm_scheme *const schemes[] = {
-    &lm_scheme_bpe,
-    &lm_scheme_gemma4,
-    &lm_scheme_whitespace,
-    &lm_scheme_spm,
-    &lm_scheme_wordpiece,
-    &lm_scheme_unigram,
-    &lm_scheme_rwkv,
+    &lm_scheme_bpe,       &lm_scheme_gemma4,  &lm_scheme_whitespace, &lm_scheme_spm,
+    &lm_scheme_wordpiece, &lm_scheme_unigram, &lm_scheme_rwkv,
 };
 
 static const lm_scheme *find_scheme(const char *model)

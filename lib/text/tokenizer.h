@@ -15,14 +15,28 @@ typedef struct lm_str {
 
 /* Token types as GGUF numbers them. */
 enum {
-    LM_TOKEN_NORMAL = 1, LM_TOKEN_UNKNOWN = 2, LM_TOKEN_CONTROL = 3, LM_TOKEN_USER_DEFINED = 4,
-    LM_TOKEN_UNUSED = 5, LM_TOKEN_BYTE = 6,
+    LM_TOKEN_NORMAL = 1,
+    LM_TOKEN_UNKNOWN = 2,
+    LM_TOKEN_CONTROL = 3,
+    LM_TOKEN_USER_DEFINED = 4,
+    LM_TOKEN_UNUSED = 5,
+    LM_TOKEN_BYTE = 6,
 };
 
 enum {
-    LM_SPECIAL_BOS, LM_SPECIAL_EOS, LM_SPECIAL_EOT, LM_SPECIAL_EOM, LM_SPECIAL_UNK, LM_SPECIAL_SEP,
-    LM_SPECIAL_PAD, LM_SPECIAL_CLS, LM_SPECIAL_MASK, LM_SPECIAL_FIM_PRE, LM_SPECIAL_FIM_SUF,
-    LM_SPECIAL_FIM_MID, LM_SPECIAL_COUNT
+    LM_SPECIAL_BOS,
+    LM_SPECIAL_EOS,
+    LM_SPECIAL_EOT,
+    LM_SPECIAL_EOM,
+    LM_SPECIAL_UNK,
+    LM_SPECIAL_SEP,
+    LM_SPECIAL_PAD,
+    LM_SPECIAL_CLS,
+    LM_SPECIAL_MASK,
+    LM_SPECIAL_FIM_PRE,
+    LM_SPECIAL_FIM_SUF,
+    LM_SPECIAL_FIM_MID,
+    LM_SPECIAL_COUNT
 };
 
 /* A rule the file may leave open. */
@@ -30,30 +44,31 @@ enum { LM_RULE_ABSENT = -1, LM_RULE_NO = 0, LM_RULE_YES = 1 };
 
 /* A description with nothing in it: absent ids are -1, absent rules LM_RULE_ABSENT. */
 #define LM_VOCAB_EMPTY                                                                             \
-    {.special = {-1, -1, -1, -1, -1, -1, -1, -1, -1, -1, -1, -1}, .add_bos = LM_RULE_ABSENT,       \
-     .add_eos = LM_RULE_ABSENT, .add_sep = LM_RULE_ABSENT, .add_space_prefix = LM_RULE_ABSENT,     \
-     .remove_extra_whitespaces = LM_RULE_ABSENT, .escape_whitespaces = LM_RULE_ABSENT,             \
-     .ignore_merges = LM_RULE_ABSENT, .clean_spaces = LM_RULE_ABSENT,                              \
-     .lowercase = LM_RULE_ABSENT, .strip_accents = LM_RULE_ABSENT}
+    {                                                                                              \
+        .special = {-1, -1, -1, -1, -1, -1, -1, -1, -1, -1, -1, -1}, .add_bos = LM_RULE_ABSENT,    \
+        .add_eos = LM_RULE_ABSENT, .add_sep = LM_RULE_ABSENT, .add_space_prefix = LM_RULE_ABSENT,  \
+        .remove_extra_whitespaces = LM_RULE_ABSENT, .escape_whitespaces = LM_RULE_ABSENT,          \
+        .ignore_merges = LM_RULE_ABSENT, .clean_spaces = LM_RULE_ABSENT,                           \
+        .lowercase = LM_RULE_ABSENT, .strip_accents = LM_RULE_ABSENT                               \
+    }
 
-/* Borrowed until lm_tokenizer_create returns, except the bytes of the token texts, which must outlive
- * the tokenizer (they lie in the open model's metadata). Where two tokens have one text, the later
- * one is found by it, as in the field; both are rendered. */
+/* Borrowed until lm_tokenizer_create returns, except the bytes of the token texts, which must
+ * outlive the tokenizer (they lie in the open model's metadata). Where two tokens have one text,
+ * the later one is found by it, as in the field; both are rendered. */
 typedef struct lm_vocab {
-    const char *model;       /* tokenizer.ggml.model: "llama", "gpt2", "bert", "t5", "rwkv", ... */
-    const char *pre;         /* tokenizer.ggml.pre, NULL when absent */
-    const char *name;        /* general.name, NULL when absent: some families have rules by it */
-    const lm_str *tokens;    /* [n_tokens] */
-    const float *scores;     /* [n_tokens] or NULL */
-    const int32_t *types;    /* [n_tokens] or NULL */
+    const char *model;    /* tokenizer.ggml.model: "llama", "gpt2", "bert", "t5", "rwkv", ... */
+    const char *pre;      /* tokenizer.ggml.pre, NULL when absent */
+    const char *name;     /* general.name, NULL when absent: some families have rules by it */
+    const lm_str *tokens; /* [n_tokens] */
+    const float *scores;  /* [n_tokens] or NULL */
+    const int32_t *types; /* [n_tokens] or NULL */
     uint32_t n_tokens;
-    const lm_str *merges;    /* [n_merges] "left right"; NULL when the file has none */
+    const lm_str *merges; /* [n_merges] "left right"; NULL when the file has none */
     uint32_t n_merges;
     int64_t special[LM_SPECIAL_COUNT]; /* as the file has them; -1: absent */
     int8_t add_bos, add_eos, add_sep, add_space_prefix, remove_extra_whitespaces,
-        escape_whitespaces, ignore_merges, clean_spaces, lowercase,
-        strip_accents;                     /* LM_RULE_... */
-    const void *charsmap;    /* precompiled normaliser map or NULL */
+        escape_whitespaces, ignore_merges, clean_spaces, lowercase, strip_accents; /* LM_RULE_... */
+    const void *charsmap; /* precompiled normaliser map or NULL */
     size_t charsmap_size;
 } lm_vocab;
 
@@ -90,8 +105,8 @@ enum {
 };
 
 /* Unknown model or pre-tokenizer names are LLM_E_UNSUPPORTED. A BOS or EOS beyond the vocabulary is
- * LLM_E_FORMAT; other special ids beyond it are ignored with a log line. A rule to add a BOS, EOS or
- * SEP that the vocabulary does not have is dropped with a log line. */
+ * LLM_E_FORMAT; other special ids beyond it are ignored with a log line. A rule to add a BOS, EOS
+ * or SEP that the vocabulary does not have is dropped with a log line. */
 int32_t lm_tokenizer_create(lm_allocator *alloc, const lm_log *log, const lm_vocab *vocab,
                             lm_tokenizer **out);
 void lm_tokenizer_destroy(lm_tokenizer *t);

@@ -1,6 +1,5 @@
 /* test_pretokenize.c - the pieces of every pattern against stored ones of the `tokenizers` package
- * (splits.txt, made by make_splits.py), the table of names, bytes that are no UTF-8, linear time.
- */
+ * (splits.txt, made by make_splits.py), the table of names, any bytes, linear time. */
 #include "support/support.h"
 
 #include "text/pretokenize.h"

@@ -1,4 +1,5 @@
-/* vocabs - tokenizers for the tests: from GGUF files of the test data, and small ones made in place. */
+/* vocabs - tokenizers for the tests: from GGUF files of the test data, and small ones made in
+ * place. */
 #ifndef TEST_VOCABS_H
 #define TEST_VOCABS_H
 
