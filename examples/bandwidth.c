@@ -1,4 +1,5 @@
-/* bandwidth.c - threads add up words of a buffer much larger than the caches, in 1 to 8 streams each. */
+/* bandwidth.c - threads add up words of a buffer much larger than the caches, in 1 to 8 streams
+ * each. */
 #include "bandwidth.h"
 
 #include "tool.h"
@@ -40,7 +41,8 @@ static double one_round(reader *readers, unsigned threads, unsigned streams)
     unsigned started = 0;
     for (unsigned i = 0; i < threads; i++) {
         readers[i].streams = streams;
-        if (i + 1 == threads || pthread_create(&readers[i].thread, NULL, read_all, &readers[i]) != 0) {
+        if (i + 1 == threads ||
+            pthread_create(&readers[i].thread, NULL, read_all, &readers[i]) != 0) {
             read_all(&readers[i]);
             break;
         }
@@ -62,7 +64,8 @@ double bandwidth_measure(unsigned threads)
     for (unsigned i = 0; i < threads; i++)
         readers[i] = (reader){.words = words + i * (PER_THREAD / 8), .count = PER_THREAD / 8};
     double best = 0, end = tool_now() + 0.5;
-    for (unsigned streams = 1; streams <= 8 || tool_now() < end; streams = streams >= 8 ? 1 : streams * 2) {
+    for (unsigned streams = 1; streams <= 8 || tool_now() < end;
+         streams = streams >= 8 ? 1 : streams * 2) {
         double rate = one_round(readers, threads, streams);
         best = rate > best ? rate : best;
         if (streams == 8 && tool_now() >= end)

@@ -1,5 +1,5 @@
-/* llm-bench.c - prompt and decode speed of a model, with spread, and how much of the memory's speed decoding
- * reaches. */
+/* llm-bench.c - prompt and decode speed of a model, with spread, and how much of the memory's speed
+ * decoding reaches. */
 #include "bandwidth.h"
 #include "tool.h"
 
@@ -41,17 +41,22 @@ static options parse(int argc, char **argv)
         {"-p", TOOL_COUNT, &o.prompt, "N", "tokens of the prompt; 0: no prompt test [512]", 1e6},
         {"-n", TOOL_COUNT, &o.tokens, "N", "tokens to decode; 0: no decode test [32]", 1e6},
         {"-r", TOOL_COUNT, &o.reps, "N", "repetitions [3]", MOST_REPS},
-        {"--depth", TOOL_COUNT, &o.depth, "D", "tokens that are in the cache before each test [0]", 1e7},
-        {"--cache", TOOL_TEXT, &o.compute.cache, "TYPE", "cache type: f16, f32, bf16, q8_0 [f16]", 0},
+        {"--depth", TOOL_COUNT, &o.depth, "D", "tokens that are in the cache before each test [0]",
+         1e7},
+        {"--cache", TOOL_TEXT, &o.compute.cache, "TYPE", "cache type: f16, f32, bf16, q8_0 [f16]",
+         0},
         {"--json", TOOL_FLAG, &o.json, NULL, "print one JSON object", 0},
         TOOL_COMPUTE_OPTIONS(o.compute),
         {0},
     };
     const tool_program program = {
-        "llm-bench", "MODEL [-p 512] [-n 32] [-r REPS] [--depth D] [options]",
+        "llm-bench",
+        "MODEL [-p 512] [-n 32] [-r REPS] [--depth D] [options]",
         "Measures tokens per second for a prompt and for decoding, and compares decoding with\n"
         "the speed at which this machine reads memory, measured in the same run.",
-        list, &o.model, 1};
+        list,
+        &o.model,
+        1};
     tool_parse(&program, argc, argv);
     if (o.reps == 0 || (o.prompt == 0 && o.tokens == 0))
         tool_misused("there is nothing to measure");
@@ -69,7 +74,8 @@ static void feed(llm_session *session, llm_token *ids, uint64_t n, uint32_t n_vo
 }
 
 /* Bytes of weights and of the cache that one decoded token reads. */
-static uint64_t bytes_per_token(const llm_model *model, const llm_engine_params *shape, uint64_t depth)
+static uint64_t bytes_per_token(const llm_model *model, const llm_engine_params *shape,
+                                uint64_t depth)
 {
     uint64_t bytes = 0;
     llm_step_info step = {.struct_size = sizeof step};
@@ -81,7 +87,8 @@ static uint64_t bytes_per_token(const llm_model *model, const llm_engine_params 
     return bytes;
 }
 
-static void measure(const options *o, llm_session *session, uint32_t n_vocab, series *prompts, series *decodes)
+static void measure(const options *o, llm_session *session, uint32_t n_vocab, series *prompts,
+                    series *decodes)
 {
     uint64_t most = o->prompt > o->depth ? o->prompt : o->depth;
     llm_token *ids = malloc((most + 1) * sizeof *ids);
@@ -140,23 +147,26 @@ int main(int argc, char **argv)
     uint64_t bytes = bytes_per_token(m.model, &shape, o.depth);
     double share = bandwidth > 0 ? decode * (double)bytes / bandwidth : 0;
     if (o.json) {
-        printf("{\"prompt_tok_s\": %.3f, \"prompt_min\": %.3f, \"prompt_max\": %.3f, \"decode_tok_s\": %.3f, "
+        printf("{\"prompt_tok_s\": %.3f, \"prompt_min\": %.3f, \"prompt_max\": %.3f, "
+               "\"decode_tok_s\": %.3f, "
                "\"decode_min\": %.3f, \"decode_max\": %.3f, \"depth\": %llu, \"threads\": %u, "
                "\"bytes_per_token\": %llu, \"read_bytes_s\": %.0f, \"decode_share\": %.4f}\n",
-               prompt, prompts.values[0], prompts.count > 0 ? prompts.values[prompts.count - 1] : 0, decode,
-               decodes.values[0], decodes.count > 0 ? decodes.values[decodes.count - 1] : 0,
+               prompt, prompts.values[0], prompts.count > 0 ? prompts.values[prompts.count - 1] : 0,
+               decode, decodes.values[0], decodes.count > 0 ? decodes.values[decodes.count - 1] : 0,
                (unsigned long long)o.depth, threads, (unsigned long long)bytes, bandwidth, share);
     } else {
         char text[32];
         printf("test          tokens/s      from        to\n");
         if (prompts.count > 0)
-            printf("prompt %-6llu %9.2f %9.2f %9.2f\n", (unsigned long long)o.prompt, prompt, prompts.values[0],
-                   prompts.values[prompts.count - 1]);
+            printf("prompt %-6llu %9.2f %9.2f %9.2f\n", (unsigned long long)o.prompt, prompt,
+                   prompts.values[0], prompts.values[prompts.count - 1]);
         if (decodes.count > 0)
-            printf("decode %-6llu %9.2f %9.2f %9.2f\n", (unsigned long long)o.tokens, decode, decodes.values[0],
-                   decodes.values[decodes.count - 1]);
-        printf("%s per token at depth %llu; %u threads read %.1f GB/s; decode reaches %.0f %% of that\n",
-               tool_bytes(bytes, text), (unsigned long long)o.depth, threads, bandwidth / 1e9, share * 100);
+            printf("decode %-6llu %9.2f %9.2f %9.2f\n", (unsigned long long)o.tokens, decode,
+                   decodes.values[0], decodes.values[decodes.count - 1]);
+        printf("%s per token at depth %llu; %u threads read %.1f GB/s; decode reaches %.0f %% of "
+               "that\n",
+               tool_bytes(bytes, text), (unsigned long long)o.depth, threads, bandwidth / 1e9,
+               share * 100);
     }
     llm_session_destroy(session);
     tool_close(&m);

@@ -1,4 +1,5 @@
-/* llm-inspect.c - what is in a model file, what the library will do with it, and what memory that takes. */
+/* llm-inspect.c - what is in a model file, what the library will do with it, and what memory that
+ * takes. */
 #include "tool.h"
 
 #include <string.h>
@@ -10,7 +11,8 @@ static void print_value(const llm_metadata *v)
     if (v->kind == LLM_KIND_STRING && json)
         tool_json_text(stdout, v->text, v->text_size);
     else if (v->kind == LLM_KIND_STRING)
-        printf("%.*s%s", (int)(v->text_size < 60 ? v->text_size : 60), v->text, v->text_size > 60 ? "..." : "");
+        printf("%.*s%s", (int)(v->text_size < 60 ? v->text_size : 60), v->text,
+               v->text_size > 60 ? "..." : "");
     else if (v->kind == LLM_KIND_FLOAT)
         printf("%.9g", v->number);
     else if (v->kind == LLM_KIND_BOOL)
@@ -32,7 +34,8 @@ static void print_pair(const llm_model *model, uint64_t index, const llm_metadat
         print_value(&v);
     }
     if (first->is_array)
-        printf(json ? "]}" : "%s [%llu]", first->count > shown ? ", ..." : "", (unsigned long long)first->count);
+        printf(json ? "]}" : "%s [%llu]", first->count > shown ? ", ..." : "",
+               (unsigned long long)first->count);
 }
 
 static void print_metadata(const llm_model *model)
@@ -60,10 +63,11 @@ static void print_tensors(const llm_model *model)
     for (uint64_t i = 0; llm_model_tensor_at(model, i, &t) == LLM_OK; i++) {
         char shape[96] = "";
         for (uint32_t d = 0; d < t.n_dims; d++)
-            snprintf(shape + strlen(shape), sizeof shape - strlen(shape), "%s%llu", d > 0 ? ", " : "",
-                     (unsigned long long)t.dims[d]);
+            snprintf(shape + strlen(shape), sizeof shape - strlen(shape), "%s%llu",
+                     d > 0 ? ", " : "", (unsigned long long)t.dims[d]);
         if (json)
-            printf("%s{\"name\": \"%s\", \"format\": \"%s\", \"dims\": [%s], \"bytes\": %llu, \"offset\": %llu}",
+            printf("%s{\"name\": \"%s\", \"format\": \"%s\", \"dims\": [%s], \"bytes\": %llu, "
+                   "\"offset\": %llu}",
                    i > 0 ? ", " : "", t.name, t.format, shape, (unsigned long long)t.bytes,
                    (unsigned long long)t.file_offset);
         else
@@ -86,8 +90,8 @@ static void print_plan(const llm_model *model)
             printf("%s{\"segment\": %u, \"device\": \"%s\", \"text\": ", i > 0 ? ", " : "",
                    (unsigned)s.segment, s.device);
             tool_json_text(stdout, s.text, strlen(s.text));
-            printf(", \"flops_per_row\": %llu, \"weight_bytes\": %llu}", (unsigned long long)s.flops,
-                   (unsigned long long)s.weight_bytes);
+            printf(", \"flops_per_row\": %llu, \"weight_bytes\": %llu}",
+                   (unsigned long long)s.flops, (unsigned long long)s.weight_bytes);
             continue;
         }
         if (s.segment != segment)
@@ -109,16 +113,20 @@ static void print_memory(const llm_model *model, uint64_t context)
             break;
         tool_check(rc);
         const char *form =
-            json ? "%s{\"device\": \"%s\", \"weights\": %llu, \"workspace\": %llu, \"cache_fixed\": %llu, "
-                   "\"cache_page\": %llu, \"page_tokens\": %u, \"cache_sequence\": %llu, \"cache_full\": %llu, "
+            json ? "%s{\"device\": \"%s\", \"weights\": %llu, \"workspace\": %llu, "
+                   "\"cache_fixed\": %llu, "
+                   "\"cache_page\": %llu, \"page_tokens\": %u, \"cache_sequence\": %llu, "
+                   "\"cache_full\": %llu, "
                    "\"mapped\": %llu}"
                  : "%s  %s\n    weights          %14llu\n    workspace        %14llu\n"
                    "    cache, fixed     %14llu\n    cache, per page  %14llu (%u tokens)\n"
-                   "    cache, per state %14llu\n    cache, full      %14llu\n    mapped file      %14llu\n";
+                   "    cache, per state %14llu\n    cache, full      %14llu\n    mapped file      "
+                   "%14llu\n";
         printf(form, json && i > 0 ? ", " : "", p.device, (unsigned long long)p.weights,
                (unsigned long long)p.workspace, (unsigned long long)p.cache_fixed,
-               (unsigned long long)p.cache_page, (unsigned)p.page_tokens, (unsigned long long)p.cache_sequence,
-               (unsigned long long)p.cache_full, (unsigned long long)p.mapped);
+               (unsigned long long)p.cache_page, (unsigned)p.page_tokens,
+               (unsigned long long)p.cache_sequence, (unsigned long long)p.cache_full,
+               (unsigned long long)p.mapped);
     }
     printf(json ? "]" : "\n");
 }
@@ -131,15 +139,20 @@ int main(int argc, char **argv)
     const tool_option list[] = {
         {"--plan", TOOL_FLAG, &plan, NULL, "print the steps, and which device runs them", 0},
         {"--memory", TOOL_FLAG, &memory, NULL, "print the exact bytes asked of each device", 0},
-        {"--ctx", TOOL_COUNT, &compute.context, "N", "for sequences of N tokens [the model's context]", 1e9},
+        {"--ctx", TOOL_COUNT, &compute.context, "N",
+         "for sequences of N tokens [the model's context]", 1e9},
         {"--json", TOOL_FLAG, &json, NULL, "print one JSON object", 0},
         TOOL_COMPUTE_OPTIONS(compute),
         {0},
     };
-    const tool_program program = {"llm-inspect", "MODEL [--plan] [--memory] [options]",
-                                  "Metadata and tensors of a model file; on request its steps and memory.\n"
-                                  "No weights are loaded.",
-                                  list, &path, 1};
+    const tool_program program = {
+        "llm-inspect",
+        "MODEL [--plan] [--memory] [options]",
+        "Metadata and tensors of a model file; on request its steps and memory.\n"
+        "No weights are loaded.",
+        list,
+        &path,
+        1};
     tool_parse(&program, argc, argv);
     llm_runtime *runtime;
     llm_model *model;

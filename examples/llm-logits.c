@@ -5,8 +5,8 @@
 #include <string.h>
 
 /* Feeds the tokens in chunks; the last size given repeats. */
-static void feed(llm_session *session, const llm_token *tokens, uint64_t n, const char *split, float *logits,
-                 uint32_t n_vocab)
+static void feed(llm_session *session, const llm_token *tokens, uint64_t n, const char *split,
+                 float *logits, uint32_t n_vocab)
 {
     uint64_t n_sizes = 0, at = 0;
     llm_token *sizes = split == NULL ? NULL : tool_ids(split, &n_sizes);
@@ -32,14 +32,19 @@ int main(int argc, char **argv)
     const tool_option list[] = {
         {"--tokens", TOOL_TEXT, &tokens_text, "1,2,3", "the token ids", 0},
         {"--out", TOOL_TEXT, &out_path, "FILE", "where the floats go", 0},
-        {"--split", TOOL_TEXT, &split, "A,B,...", "feed in chunks of these sizes; the last repeats", 0},
+        {"--split", TOOL_TEXT, &split, "A,B,...", "feed in chunks of these sizes; the last repeats",
+         0},
         {"--cache", TOOL_TEXT, &compute.cache, "TYPE", "cache type: f32, f16, bf16, q8_0 [f32]", 0},
         TOOL_COMPUTE_OPTIONS(compute),
         {0},
     };
     const tool_program program = {
-        "llm-logits", "MODEL --tokens 1,2,3 --out FILE [options]",
-        "Writes the logits behind every token: little-endian float32, [tokens][vocabulary].", list, &path, 1};
+        "llm-logits",
+        "MODEL --tokens 1,2,3 --out FILE [options]",
+        "Writes the logits behind every token: little-endian float32, [tokens][vocabulary].",
+        list,
+        &path,
+        1};
     tool_parse(&program, argc, argv);
     if (tokens_text == NULL || out_path == NULL)
         tool_misused("--tokens and --out are needed");
@@ -61,7 +66,8 @@ int main(int argc, char **argv)
     feed(session, tokens, n, split, logits, n_vocab);
     tool_check(llm_session_logits(session, &last, &n_vocab));
     FILE *out = fopen(out_path, "wb");
-    if (out == NULL || fwrite(logits, (size_t)n_vocab * sizeof *logits, n, out) != n || fclose(out) != 0)
+    if (out == NULL || fwrite(logits, (size_t)n_vocab * sizeof *logits, n, out) != n ||
+        fclose(out) != 0)
         tool_fail("cannot write '%s'", out_path);
     free(logits);
     free(tokens);

@@ -1,5 +1,6 @@
-/* llm-perplexity.c - how well a model predicts a text. The text is cut into windows; in each, tokens of the
- * second half are judged, so that every judged token has at least half a window before it. */
+/* llm-perplexity.c - how well a model predicts a text. The text is cut into windows; in each,
+ * tokens of the second half are judged, so that every judged token has at least half a window
+ * before it. */
 #include "tool.h"
 
 #include <math.h>
@@ -36,7 +37,8 @@ static void judge_window(llm_session *session, const llm_tokenizer *tokenizer, c
                          uint64_t n, float *logits, uint32_t n_vocab, score *total)
 {
     uint64_t first = n / 2;
-    llm_feed_params fp = {.struct_size = sizeof fp, .logits = logits, .logits_capacity = n * n_vocab};
+    llm_feed_params fp = {
+        .struct_size = sizeof fp, .logits = logits, .logits_capacity = n * n_vocab};
     tool_check(llm_session_rewind(session, 0));
     tool_check(llm_session_feed(session, ids, n, &fp));
     for (uint64_t i = first; i + 1 < n; i++)
@@ -53,14 +55,19 @@ int main(int argc, char **argv)
     static bool json;
     const tool_option list[] = {
         {"-f", TOOL_TEXT, &file, "FILE", "the text", 0},
-        {"--ctx", TOOL_COUNT, &window, "N", "tokens of one window [512, or the model's context]", 1e6},
+        {"--ctx", TOOL_COUNT, &window, "N", "tokens of one window [512, or the model's context]",
+         1e6},
         {"--cache", TOOL_TEXT, &compute.cache, "TYPE", "cache type: f16, f32, bf16, q8_0 [f16]", 0},
         {"--json", TOOL_FLAG, &json, NULL, "print one JSON object", 0},
         TOOL_COMPUTE_OPTIONS(compute),
         {0},
     };
-    const tool_program program = {"llm-perplexity", "MODEL -f FILE [options]",
-                                  "Bits per byte and perplexity of a text under a model.", list, &path, 1};
+    const tool_program program = {"llm-perplexity",
+                                  "MODEL -f FILE [options]",
+                                  "Bits per byte and perplexity of a text under a model.",
+                                  list,
+                                  &path,
+                                  1};
     tool_parse(&program, argc, argv);
     if (file == NULL)
         tool_misused("-f FILE is needed");
@@ -69,7 +76,8 @@ int main(int argc, char **argv)
     tool_model m;
     llm_tokenizer *tokenizer;
     llm_session *session;
-    llm_engine_params shape = {.struct_size = sizeof shape, .max_outputs = 512, .flags = LLM_ENGINE_NO_SHARING};
+    llm_engine_params shape = {
+        .struct_size = sizeof shape, .max_outputs = 512, .flags = LLM_ENGINE_NO_SHARING};
     tool_open(path, &compute, &shape, &m);
     tool_check(llm_model_tokenizer(m.model, &tokenizer));
     llm_token *ids = tool_encode(tokenizer, text, size, 0, &n);
@@ -88,8 +96,8 @@ int main(int argc, char **argv)
     score total = {0, 0, 0};
     double start = tool_now();
     for (uint64_t at = 0; at + 4 <= n; at += window) {
-        judge_window(session, tokenizer, ids + at, n - at < window ? n - at : window, logits, m.info.n_vocab,
-                     &total);
+        judge_window(session, tokenizer, ids + at, n - at < window ? n - at : window, logits,
+                     m.info.n_vocab, &total);
         tool_progress("judging", at + window < n ? at + window : n, n);
     }
     double bits = total.nats / log(2) / (double)total.bytes;
@@ -101,7 +109,8 @@ int main(int argc, char **argv)
                bits, perplexity, (unsigned long long)total.tokens, (unsigned long long)total.bytes,
                (unsigned long long)window, rate);
     else
-        printf("bits per byte  %.4f\nperplexity     %.4f\njudged         %llu tokens, %llu bytes, windows of "
+        printf("bits per byte  %.4f\nperplexity     %.4f\njudged         %llu tokens, %llu bytes, "
+               "windows of "
                "%llu, %.1f tokens/s\n",
                bits, perplexity, (unsigned long long)total.tokens, (unsigned long long)total.bytes,
                (unsigned long long)window, rate);

@@ -15,28 +15,38 @@ typedef struct options {
 
 static options parse(int argc, char **argv)
 {
-    static options o = {.tokens = 0, .top_k = 40, .temp = 0.8, .top_p = 0.95, .min_p = 0.05, .repeat = 1};
+    static options o = {
+        .tokens = 0, .top_k = 40, .temp = 0.8, .top_p = 0.95, .min_p = 0.05, .repeat = 1};
     const tool_option list[] = {
         {"-p", TOOL_TEXT, &o.prompt, "TEXT", "the text to continue", 0},
         {"-f", TOOL_TEXT, &o.file, "FILE", "read it from a file; without -p and -f, from stdin", 0},
-        {"-n", TOOL_COUNT, &o.tokens, "N", "tokens to make at most [until the model ends, or the context is full]", 1e9},
-        {"--temp", TOOL_NUMBER, &o.temp, "T", "temperature; 0 always takes the most likely token [0.8]", 100},
+        {"-n", TOOL_COUNT, &o.tokens, "N",
+         "tokens to make at most [until the model ends, or the context is full]", 1e9},
+        {"--temp", TOOL_NUMBER, &o.temp, "T",
+         "temperature; 0 always takes the most likely token [0.8]", 100},
         {"--top-k", TOOL_COUNT, &o.top_k, "K", "choose among the K most likely; 0: all [40]", 1e9},
         {"--top-p", TOOL_NUMBER, &o.top_p, "P", "among the most likely that make up P [0.95]", 1},
-        {"--min-p", TOOL_NUMBER, &o.min_p, "P", "among those at least P times as likely as the best [0.05]", 1},
-        {"--repeat-penalty", TOOL_NUMBER, &o.repeat, "R", "make recent tokens R times less likely [1]", 100},
+        {"--min-p", TOOL_NUMBER, &o.min_p, "P",
+         "among those at least P times as likely as the best [0.05]", 1},
+        {"--repeat-penalty", TOOL_NUMBER, &o.repeat, "R",
+         "make recent tokens R times less likely [1]", 100},
         {"--seed", TOOL_COUNT, &o.seed, "S", "the same seed gives the same text [0]", 9e15},
-        {"--stop", TOOL_TEXTS, &o.stops, "TEXT", "end before this text; may be given several times", 0},
-        {"--ctx", TOOL_COUNT, &o.compute.context, "N", "most tokens of prompt and text [the model's]", 1e9},
+        {"--stop", TOOL_TEXTS, &o.stops, "TEXT", "end before this text; may be given several times",
+         0},
+        {"--ctx", TOOL_COUNT, &o.compute.context, "N",
+         "most tokens of prompt and text [the model's]", 1e9},
         {"--ids", TOOL_FLAG, &o.ids, NULL, "print token ids instead of text", 0},
         TOOL_COMPUTE_OPTIONS(o.compute),
         {0},
     };
     const tool_program program = {
-        "llm-run", "MODEL [-p TEXT | -f FILE] [options]",
+        "llm-run",
+        "MODEL [-p TEXT | -f FILE] [options]",
         "Continues a text with a model and streams the result to stdout.\n"
         "Speed, time to the first token and memory are told on stderr at the end.",
-        list, &o.model, 1};
+        list,
+        &o.model,
+        1};
     tool_parse(&program, argc, argv);
     if (o.prompt != NULL && o.file != NULL)
         tool_misused("give -p or -f, not both");
@@ -124,9 +134,11 @@ int main(int argc, char **argv)
     uint64_t prompt = llm_session_length(session), made = generate(session, &o, &first);
     double done = tool_now();
     char memory[32];
-    fprintf(stderr, "prompt %llu tokens, %.1f/s; generated %llu tokens, %.1f/s; first after %.0f ms; %s\n",
+    fprintf(stderr,
+            "prompt %llu tokens, %.1f/s; generated %llu tokens, %.1f/s; first after %.0f ms; %s\n",
             (unsigned long long)prompt, (double)prompt / (fed - start), (unsigned long long)made,
-            (double)made / (done - fed), (first - start) * 1e3, tool_bytes(tool_memory(&m), memory));
+            (double)made / (done - fed), (first - start) * 1e3,
+            tool_bytes(tool_memory(&m), memory));
     llm_session_destroy(session);
     llm_sampler_destroy(sampler);
     tool_close(&m);

@@ -3,10 +3,12 @@
 
 #include <stdlib.h>
 
-static void print_ids(const llm_tokenizer *tokenizer, const char *text, uint64_t size, bool no_special)
+static void print_ids(const llm_tokenizer *tokenizer, const char *text, uint64_t size,
+                      bool no_special)
 {
     uint64_t count;
-    llm_token *ids = tool_encode(tokenizer, text, size, no_special ? LLM_ENCODE_NO_SPECIAL : 0, &count);
+    llm_token *ids =
+        tool_encode(tokenizer, text, size, no_special ? LLM_ENCODE_NO_SPECIAL : 0, &count);
     for (uint64_t i = 0; i < count; i++)
         printf("%s%d", i > 0 ? " " : "", (int)ids[i]);
     putchar('\n');
@@ -41,10 +43,14 @@ int main(int argc, char **argv)
         {0},
     };
     const tool_program program = {
-        "llm-tokenize", "MODEL [--no-special] [--decode] < INPUT",
+        "llm-tokenize",
+        "MODEL [--no-special] [--decode] < INPUT",
         "Prints the token ids of what stands on stdin, byte for byte, on one line.\n"
-        "Special tokens written in the text count as such. Works on files that hold only a vocabulary.",
-        list, &path, 1};
+        "Special tokens written in the text count as such. Works on files that hold only a "
+        "vocabulary.",
+        list,
+        &path,
+        1};
     tool_parse(&program, argc, argv);
     llm_runtime *runtime;
     llm_model *model;

@@ -20,7 +20,8 @@
 
 static const char *program_name = "llm";
 
-/* --- ending --------------------------------------------------------------------------------------------- */
+/* --- ending
+ * --------------------------------------------------------------------------------------------- */
 
 static void say(const char *format, va_list args)
 {
@@ -55,7 +56,8 @@ void tool_check(int32_t status)
         tool_fail("%s", llm_last_error());
 }
 
-/* --- options ---------------------------------------------------------------------------------------------- */
+/* --- options
+ * ---------------------------------------------------------------------------------------------- */
 
 static void print_help(const tool_program *p)
 {
@@ -74,9 +76,10 @@ static double parse_number(const tool_option *o, const char *text)
     char *end;
     double value = strtod(text, &end);
     bool whole = o->kind != TOOL_COUNT || (value >= 0 && value == floor(value));
-    if (end == text || *end != '\0' || !isfinite(value) || !whole || (o->most > 0 && value > o->most))
-        tool_misused("%s takes %s, not '%s'", o->name, o->kind == TOOL_COUNT ? "a whole number" : "a number",
-                     text);
+    if (end == text || *end != '\0' || !isfinite(value) || !whole ||
+        (o->most > 0 && value > o->most))
+        tool_misused("%s takes %s, not '%s'", o->name,
+                     o->kind == TOOL_COUNT ? "a whole number" : "a number", text);
     return value;
 }
 
@@ -96,11 +99,21 @@ static void take_option(const tool_option *o, const char *text)
 {
     tool_texts *texts = o->target;
     switch (o->kind) {
-    case TOOL_FLAG: *(bool *)o->target = true; return;
-    case TOOL_TEXT: *(const char **)o->target = text; return;
-    case TOOL_COUNT: *(uint64_t *)o->target = (uint64_t)parse_number(o, text); return;
-    case TOOL_NUMBER: *(double *)o->target = parse_number(o, text); return;
-    case TOOL_SIZE: *(uint64_t *)o->target = parse_size(o, text); return;
+    case TOOL_FLAG:
+        *(bool *)o->target = true;
+        return;
+    case TOOL_TEXT:
+        *(const char **)o->target = text;
+        return;
+    case TOOL_COUNT:
+        *(uint64_t *)o->target = (uint64_t)parse_number(o, text);
+        return;
+    case TOOL_NUMBER:
+        *(double *)o->target = parse_number(o, text);
+        return;
+    case TOOL_SIZE:
+        *(uint64_t *)o->target = parse_size(o, text);
+        return;
     case TOOL_TEXTS:
         if (texts->count == TOOL_MOST_TEXTS)
             tool_misused("%s is given too often", o->name);
@@ -141,7 +154,9 @@ void tool_parse(const tool_program *p, int argc, char **argv)
         tool_misused("usage: %s %s", p->name, p->usage);
 }
 
-/* --- models -------------------------------------------------------------------------------------------------- */
+/* --- models
+ * --------------------------------------------------------------------------------------------------
+ */
 
 static int32_t show_loading(void *user, uint64_t done, uint64_t total)
 {
@@ -150,7 +165,8 @@ static int32_t show_loading(void *user, uint64_t done, uint64_t total)
     return 0;
 }
 
-void tool_open(const char *path, const tool_compute *compute, const llm_engine_params *shape, tool_model *out)
+void tool_open(const char *path, const tool_compute *compute, const llm_engine_params *shape,
+               tool_model *out)
 {
     memset(out, 0, sizeof *out);
     llm_runtime_params rp = {.struct_size = sizeof rp, .threads = (uint32_t)compute->threads};
@@ -186,7 +202,9 @@ uint64_t tool_memory(const tool_model *m)
     return host.bytes + stats.device_bytes;
 }
 
-/* --- text ------------------------------------------------------------------------------------------------------- */
+/* --- text
+ * -------------------------------------------------------------------------------------------------------
+ */
 
 char *tool_read(FILE *from, const char *name, uint64_t *size)
 {
@@ -220,8 +238,8 @@ char *tool_read_file(const char *path, uint64_t *size)
     return text;
 }
 
-llm_token *tool_encode(const llm_tokenizer *tokenizer, const char *text, uint64_t size, uint32_t flags,
-                       uint64_t *count)
+llm_token *tool_encode(const llm_tokenizer *tokenizer, const char *text, uint64_t size,
+                       uint32_t flags, uint64_t *count)
 {
     /* No scheme makes more ids than bytes and the few it adds. */
     uint64_t capacity = size + 16;
@@ -245,7 +263,8 @@ llm_token *tool_ids(const char *text, uint64_t *count)
             continue;
         }
         long value = strtol(at, &end, 10);
-        if (end == at || value < 0 || value > INT32_MAX || (*end != '\0' && strchr(", \t\r\n", *end) == NULL))
+        if (end == at || value < 0 || value > INT32_MAX ||
+            (*end != '\0' && strchr(", \t\r\n", *end) == NULL))
             tool_fail("'%.20s' is no token id", at);
         ids[(*count)++] = (llm_token)value;
         at = end;
@@ -268,7 +287,8 @@ void tool_json_text(FILE *to, const char *text, uint64_t size)
     fputc('"', to);
 }
 
-/* --- progress and figures ------------------------------------------------------------------------------------------ */
+/* --- progress and figures
+ * ------------------------------------------------------------------------------------------ */
 
 double tool_now(void)
 {
@@ -291,7 +311,8 @@ void tool_progress(const char *what, uint64_t done, uint64_t total)
     last = now;
     char bar[31] = "..............................";
     memset(bar, '#', total == 0 ? 30 : (size_t)(done * 30 / total));
-    fprintf(stderr, "\r%s [%s] %3u%%", what, bar, (unsigned)(total == 0 ? 100 : done * 100 / total));
+    fprintf(stderr, "\r%s [%s] %3u%%", what, bar,
+            (unsigned)(total == 0 ? 100 : done * 100 / total));
     if (over)
         fprintf(stderr, "\r\033[K");
 }

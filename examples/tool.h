@@ -1,4 +1,5 @@
-/* tool.h - what the example programs share: options, messages, progress, JSON. Uses the public API only. */
+/* tool.h - what the example programs share: options, messages, progress, JSON. Uses the public API
+ * only. */
 #ifndef EXAMPLES_TOOL_H
 #define EXAMPLES_TOOL_H
 
@@ -7,9 +8,17 @@
 #include <stdbool.h>
 #include <stdio.h>
 
-/* --- options ---------------------------------------------------------------------------------------- */
+/* --- options
+ * ---------------------------------------------------------------------------------------- */
 
-typedef enum tool_kind { TOOL_FLAG, TOOL_TEXT, TOOL_TEXTS, TOOL_COUNT, TOOL_NUMBER, TOOL_SIZE } tool_kind;
+typedef enum tool_kind {
+    TOOL_FLAG,
+    TOOL_TEXT,
+    TOOL_TEXTS,
+    TOOL_COUNT,
+    TOOL_NUMBER,
+    TOOL_SIZE
+} tool_kind;
 
 #define TOOL_MOST_TEXTS 16
 
@@ -18,14 +27,15 @@ typedef struct tool_texts {
     uint32_t count;
 } tool_texts;
 
-/* One option. `target`: bool, const char *, tool_texts, uint64_t, double, uint64_t (bytes, "2G"). */
+/* One option. `target`: bool, const char *, tool_texts, uint64_t, double, uint64_t (bytes, "2G").
+ */
 typedef struct tool_option {
-    const char *name;  /* "--temp" or "-t" */
+    const char *name; /* "--temp" or "-t" */
     tool_kind kind;
     void *target;
     const char *value; /* how help names the value */
     const char *help;
-    double most;       /* largest number; 0: any */
+    double most; /* largest number; 0: any */
 } tool_option;
 
 typedef struct tool_program {
@@ -38,9 +48,11 @@ typedef struct tool_program {
 /* Fills options and words. Prints help and exits 0, or one line and exits 2. */
 void tool_parse(const tool_program *program, int argc, char **argv);
 
-/* --- ending ------------------------------------------------------------------------------------------- */
+/* --- ending
+ * ------------------------------------------------------------------------------------------- */
 
-/* "name: message" on stderr, and exit 1 (what was asked cannot be done) or 2 (it was asked wrongly). */
+/* "name: message" on stderr, and exit 1 (what was asked cannot be done) or 2 (it was asked
+ * wrongly). */
 #if defined(__GNUC__)
 __attribute__((format(printf, 1, 2), noreturn))
 #endif
@@ -53,7 +65,8 @@ void tool_misused(const char *format, ...);
 /* Fails with the library's message when a status is negative. */
 void tool_check(int32_t status);
 
-/* --- models ---------------------------------------------------------------------------------------------- */
+/* --- models
+ * ---------------------------------------------------------------------------------------------- */
 
 /* Options of every program that computes. */
 typedef struct tool_compute {
@@ -62,10 +75,18 @@ typedef struct tool_compute {
     const char *cache;
 } tool_compute;
 
-#define TOOL_COMPUTE_OPTIONS(c)                                                                     \
-    {"--device", TOOL_TEXT, &(c).devices, "LIST", "where to run: cpu, ref, vulkan:0,cpu, ... [cpu]", 0}, \
-    {"--budget", TOOL_SIZE, &(c).budget, "BYTES", "hard bound of memory, like 512M or 4G", 0},       \
-    {"-t", TOOL_COUNT, &(c).threads, "N", "compute threads [all the process may use]", 4096}
+#define TOOL_COMPUTE_OPTIONS(c)                                                                    \
+    {                                                                                              \
+        "--device",                                                                                \
+        TOOL_TEXT,                                                                                 \
+        &(c).devices,                                                                              \
+        "LIST",                                                                                    \
+        "where to run: cpu, ref, vulkan:0,cpu, ... [cpu]",                                         \
+        0},                                                                                        \
+        {"--budget", TOOL_SIZE, &(c).budget, "BYTES", "hard bound of memory, like 512M or 4G", 0}, \
+    {                                                                                              \
+        "-t", TOOL_COUNT, &(c).threads, "N", "compute threads [all the process may use]", 4096     \
+    }
 
 typedef struct tool_model {
     llm_runtime *runtime;
@@ -75,24 +96,28 @@ typedef struct tool_model {
 } tool_model;
 
 /* Opens a model for computing, with a progress line while it loads. `shape` may be NULL. */
-void tool_open(const char *path, const tool_compute *compute, const llm_engine_params *shape, tool_model *out);
+void tool_open(const char *path, const tool_compute *compute, const llm_engine_params *shape,
+               tool_model *out);
 void tool_close(tool_model *m);
 
-/* --- text --------------------------------------------------------------------------------------------------- */
+/* --- text
+ * ---------------------------------------------------------------------------------------------------
+ */
 
 /* Whole file or stream, with a NUL behind it; the caller frees. */
 char *tool_read(FILE *from, const char *name, uint64_t *size);
 char *tool_read_file(const char *path, uint64_t *size);
 
 /* Ids of a text; the caller frees. */
-llm_token *tool_encode(const llm_tokenizer *tokenizer, const char *text, uint64_t size, uint32_t flags,
-                       uint64_t *count);
+llm_token *tool_encode(const llm_tokenizer *tokenizer, const char *text, uint64_t size,
+                       uint32_t flags, uint64_t *count);
 /* Ids written as numbers with commas or blanks between them; the caller frees. */
 llm_token *tool_ids(const char *text, uint64_t *count);
 
 void tool_json_text(FILE *to, const char *text, uint64_t size);
 
-/* --- progress and figures ------------------------------------------------------------------------------------- */
+/* --- progress and figures
+ * ------------------------------------------------------------------------------------- */
 
 double tool_now(void); /* seconds, monotonic */
 /* A line that overwrites itself on stderr, only when that is a terminal. done == total ends it. */

@@ -4,7 +4,8 @@
  *   llm_version.h    what is loaded            llm_session.h   timelines: feed, next, fork, save
  *   llm_runtime.h    memory, log, devices      llm_sampler.h   from logits to tokens
  *   llm_model.h      files, plans, weights     llm_embed.h     texts to vectors
- *   llm_tokenizer.h  text and ids              llm_types.h     shared types */
+ *   llm_tokenizer.h  text and ids              llm_writer.h    making model files
+ *   llm_types.h      shared types */
 #ifndef LLM_H
 #define LLM_H
 
@@ -18,5 +19,6 @@
 #include <llm/llm_tokenizer.h>
 #include <llm/llm_types.h>
 #include <llm/llm_version.h>
+#include <llm/llm_writer.h>
 
 #endif

@@ -5,6 +5,8 @@
 
 #include "arch/hparams.h"
 
+#include <math.h>
+
 /* --- hyper-parameters ---------------------------------------------------------------------------- */
 
 enum {
@@ -13,8 +15,11 @@ enum {
     LM_HPARAM_SCALING     /* the name of a RoPE scaling, stored as LM_SCALING_... */
 };
 
+/* A row with this fallback leaves the field as an earlier row for it did: for keys with an older name. */
+#define LM_HPARAM_KEEP NAN
+
 typedef struct lm_hparam_row {
-    const char *key;      /* behind "<architecture>." */
+    const char *key;      /* behind "<architecture>.", except that "tokenizer...." stands for itself */
     uint32_t type;
     size_t offset;        /* in lm_hparams */
     double min, max;

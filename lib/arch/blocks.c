@@ -4,6 +4,8 @@
 #include <math.h>
 #include <string.h>
 
+#define MOST_VALUES (1u << 24) /* of all heads of a row */
+
 int32_t lm_check_attention(lm_hparams *h, const char *name)
 {
     uint32_t heads = h->heads[0];
@@ -24,6 +26,10 @@ int32_t lm_check_attention(lm_hparams *h, const char *name)
     }
     if (h->v_dim == 0)
         h->v_dim = h->k_dim;
+    for (uint32_t i = 0; i < h->n_layers; i++)
+        if ((uint64_t)h->heads[i] * h->k_dim > MOST_VALUES || (uint64_t)h->heads[i] * h->v_dim > MOST_VALUES)
+            return lm_fail(LLM_E_FORMAT, "%s: layer %u has %u heads of %u and %u values", name, (unsigned)i,
+                           (unsigned)h->heads[i], (unsigned)h->k_dim, (unsigned)h->v_dim);
     if (h->rope_dims == 0)
         h->rope_dims = h->k_dim;
     if (h->rope_dims > h->k_dim || h->rope_dims % 2 != 0)
@@ -62,24 +68,34 @@ lm_norm lm_head_norm(const lm_emit *e, uint32_t role, uint32_t head_dim)
     return (lm_norm){LM_NORM_RMS, weight, LM_NONE, head_dim, e->h->norm_eps, 0};
 }
 
+/* YaRN's factor of q and k for a context stretched by `factor`. */
+static float yarn_magnitude(float factor, float multiplier)
+{
+    return factor <= 1 ? 1 : 0.1f * multiplier * logf(factor) + 1;
+}
+
 lm_rope lm_rope_of(const lm_emit *e, uint32_t style)
 {
     const lm_hparams *h = e->h;
+    uint32_t original = h->rope_context_original != 0 ? h->rope_context_original : h->context_train;
     lm_rope rope = {.style = style,
                     .dims = h->rope_dims,
                     .base = h->rope_base,
                     .freq_scale = 1,
                     .attn_factor = h->rope_attn_factor,
                     .factors = lm_role_outside(e, LM_ROLE_ROPE_FREQS)};
-    if (h->rope_scaling == LM_SCALING_LINEAR || h->rope_scaling == LM_SCALING_YARN)
+    if (rope.factors == LM_NONE)
+        rope.factors = lm_role_outside(e, e->context > original ? LM_ROLE_ROPE_LONG : LM_ROLE_ROPE_SHORT);
+    if (h->rope_factor > 0 && (h->rope_scaling == LM_SCALING_LINEAR || h->rope_scaling == LM_SCALING_YARN))
         rope.freq_scale = 1 / h->rope_factor;
-    if (h->rope_scaling == LM_SCALING_YARN) {
+    if (h->rope_factor > 0 && h->rope_scaling == LM_SCALING_YARN) {
         rope.yarn_mix = 1;
         rope.beta_fast = h->yarn_beta_fast;
         rope.beta_slow = h->yarn_beta_slow;
-        rope.context_original =
-            h->rope_context_original != 0 ? h->rope_context_original : h->context_train;
-        rope.attn_factor *= 1 + 0.1f * logf(h->rope_factor);
+        rope.context_original = original;
+        rope.attn_factor *= yarn_magnitude(h->rope_factor, 1);
+        if (h->yarn_log_multiplier != 0)
+            rope.attn_factor /= yarn_magnitude(h->rope_factor, h->yarn_log_multiplier);
     }
     return rope;
 }
@@ -88,8 +104,9 @@ uint32_t lm_emit_attention(lm_emit *e, uint32_t in, uint32_t residual, const lm_
 {
     const lm_hparams *h = e->h;
     uint32_t layer = e->b.layer, heads = h->heads[layer], kv_heads = h->kv_heads[layer];
-    uint32_t kind = a->window != 0 ? LM_CACHE_WINDOW : LM_CACHE_FULL;
-    uint32_t group = lm_build_group(&e->b, kind, a->window);
+    uint32_t window = a->window < e->context ? a->window : 0; /* nothing is ever behind it */
+    uint32_t kind = window != 0 ? LM_CACHE_WINDOW : LM_CACHE_FULL;
+    uint32_t group = lm_build_group(&e->b, kind, window);
     uint32_t cache = lm_build_kv(&e->b, group, kv_heads, h->k_dim, h->v_dim);
 
     lm_step qkv;
@@ -117,7 +134,7 @@ uint32_t lm_emit_attention(lm_emit *e, uint32_t in, uint32_t residual, const lm_
                                     .v_dim = h->v_dim,
                                     .scale = a->scale != 0 ? a->scale : 1 / sqrtf((float)h->k_dim),
                                     .softcap = a->softcap,
-                                    .window = a->window,
+                                    .window = window,
                                     .sinks = lm_role(e, LM_ROLE_ATTN_SINKS)};
     return lm_emit_coarse(&e->b, &out, LM_STEP_ATTN_OUT, q, residual, h->width);
 }

@@ -17,7 +17,8 @@ typedef struct lm_hparams {
     uint32_t rope_dims;
     float rope_base, rope_base_local; /* local: layers with a window; 0: the same */
     uint32_t rope_scaling;
-    float rope_factor, rope_attn_factor, yarn_beta_fast, yarn_beta_slow, yarn_log_multiplier;
+    float rope_factor; /* 0: no scaling */
+    float rope_attn_factor, yarn_beta_fast, yarn_beta_slow, yarn_log_multiplier;
     uint32_t rope_context_original;
     /* attention */
     uint32_t window, window_pattern;  /* pattern n: every n-th layer sees everything */

@@ -128,13 +128,19 @@ static void sync_directory_of(const char *path)
 
 int32_t lm_os_output_open(const char *path, lm_os_output *out)
 {
-    int length = snprintf(out->temporary, sizeof out->temporary, "%s.%ld.tmp", path, (long)getpid());
-    if (length < 0 || (size_t)length >= sizeof out->temporary)
-        return lm_fail(LLM_E_INVALID, "the path '%s' is too long", path);
-    memcpy(out->path, path, strlen(path) + 1);
-    out->file.handle = open(out->temporary, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0666);
+    /* several may write to one path at once, and a process that died may have left its file behind */
+    for (unsigned attempt = 0; attempt < 100; attempt++) {
+        int length = snprintf(out->temporary, sizeof out->temporary, "%s.%ld-%u.tmp", path,
+                              (long)getpid(), attempt);
+        if (length < 0 || (size_t)length >= sizeof out->temporary)
+            return lm_fail(LLM_E_INVALID, "the path '%s' is too long", path);
+        out->file.handle = open(out->temporary, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0666);
+        if (out->file.handle >= 0 || errno != EEXIST)
+            break;
+    }
     if (out->file.handle < 0)
         return lm_fail(LLM_E_IO, "cannot create '%s': %s", out->temporary, strerror(errno));
+    memcpy(out->path, path, strlen(path) + 1);
     return LLM_OK;
 }
 

@@ -50,8 +50,14 @@ int32_t lm_fail_within(int32_t code, const char *format, ...)
     va_start(args, format);
     int used = vsnprintf(message, sizeof message, format, args);
     va_end(args);
-    if (used >= 0 && (size_t)used + 3 < sizeof message)
-        snprintf(message + used, sizeof message - (size_t)used, ": %s", inner);
+    if (used < 0 || (size_t)used + 3 >= sizeof message)
+        return code;
+    size_t at = (size_t)used + 2, length = strlen(inner);
+    if (length > sizeof message - 1 - at)
+        length = sizeof message - 1 - at; /* the end of a long message is cut */
+    memcpy(message + used, ": ", 2);
+    memcpy(message + at, inner, length);
+    message[at + length] = '\0';
     return code;
 }
 

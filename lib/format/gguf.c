@@ -1,4 +1,5 @@
-/* gguf.c - opening and closing: the fixed head of a file, then pairs and tensors in their own files. */
+/* gguf.c - opening and closing: the fixed head of a file, then pairs and tensors in their own
+ * files. */
 #include "format/gguf_read.h"
 
 #define MAGIC 0x46554747u /* "GGUF" */
@@ -84,7 +85,8 @@ static int32_t create(lm_allocator *a, lm_source *source, lm_gguf **out)
     return LLM_OK;
 }
 
-int32_t lm_gguf_open_part(lm_allocator *a, const lm_limits *limits, lm_source *source, lm_gguf **out)
+int32_t lm_gguf_open_part(lm_allocator *a, const lm_limits *limits, lm_source *source,
+                          lm_gguf **out)
 {
     lm_gguf *g;
     lm_gguf_cursor c = {0};

@@ -1,6 +1,6 @@
 /* gguf - GGUF v1 to v3, single files and split sets: metadata and tensor table. Knows bytes, not
- * models. Everything in the file is hostile until checked here; after a successful open every tensor
- * lies inside its file and has a known format and a size that fits.  */
+ * models. Everything in the file is hostile until checked here; after a successful open every
+ * tensor lies inside its file and has a known format and a size that fits.  */
 #ifndef LM_FORMAT_GGUF_H
 #define LM_FORMAT_GGUF_H
 
@@ -11,8 +11,19 @@
 #include "quant/quant.h"
 
 enum {
-    LM_GGUF_U8, LM_GGUF_I8, LM_GGUF_U16, LM_GGUF_I16, LM_GGUF_U32, LM_GGUF_I32, LM_GGUF_F32,
-    LM_GGUF_BOOL, LM_GGUF_STRING, LM_GGUF_ARRAY, LM_GGUF_U64, LM_GGUF_I64, LM_GGUF_F64,
+    LM_GGUF_U8,
+    LM_GGUF_I8,
+    LM_GGUF_U16,
+    LM_GGUF_I16,
+    LM_GGUF_U32,
+    LM_GGUF_I32,
+    LM_GGUF_F32,
+    LM_GGUF_BOOL,
+    LM_GGUF_STRING,
+    LM_GGUF_ARRAY,
+    LM_GGUF_U64,
+    LM_GGUF_I64,
+    LM_GGUF_F64,
     LM_GGUF_TYPES
 };
 
@@ -22,9 +33,9 @@ typedef struct lm_gguf_string {
 } lm_gguf_string;
 
 typedef struct lm_gguf_value {
-    uint32_t type;      /* of the value, or of the items of an array */
+    uint32_t type; /* of the value, or of the items of an array */
     bool is_array;
-    uint64_t count;     /* items; 1 when no array */
+    uint64_t count; /* items; 1 when no array */
     /* Items in host layout, one after the other: numbers as in the file, but aligned; strings as
      * lm_gguf_string. Always a copy, so it outlives a truncation of the file. */
     const void *items;
@@ -44,8 +55,8 @@ typedef struct lm_gguf_tensor {
     uint64_t dims[LM_MAX_DIMS]; /* dims[0] contiguous; unused are 1 */
     uint64_t count;             /* values */
     uint64_t bytes;
-    uint32_t part;              /* which file of a split set */
-    uint64_t offset;            /* absolute in that file */
+    uint32_t part;   /* which file of a split set */
+    uint64_t offset; /* absolute in that file */
 } lm_gguf_tensor;
 
 /* What a file may ask for, whatever it says; beyond is LLM_E_LIMIT. */
@@ -67,11 +78,11 @@ typedef struct lm_gguf {
     lm_arena arena;
     uint32_t version;
     uint64_t alignment;
-    lm_source *parts;           /* [n_parts], owned */
+    lm_source *parts; /* [n_parts], owned */
     uint32_t n_parts;
-    lm_gguf_pair *pairs;        /* of the first part */
+    lm_gguf_pair *pairs; /* of the first part */
     uint64_t n_pairs;
-    lm_gguf_tensor *tensors;    /* of all parts */
+    lm_gguf_tensor *tensors; /* of all parts */
     uint64_t n_tensors;
     size_t tensor_capacity;
     lm_strmap pair_index, tensor_index;
@@ -99,8 +110,8 @@ int32_t lm_gguf_get_f64(const lm_gguf *gguf, const char *key, uint64_t index, do
 int32_t lm_gguf_get_bool(const lm_gguf *gguf, const char *key, bool *out);
 int32_t lm_gguf_get_string(const lm_gguf *gguf, const char *key, lm_gguf_string *out);
 
-/* The tensor's bytes: a pointer into the mapping (`*data`), or NULL when the source is not mapped and
- * lm_gguf_read must be used. No alignment is promised beyond the file's own. */
+/* The tensor's bytes: a pointer into the mapping (`*data`), or NULL when the source is not mapped
+ * and lm_gguf_read must be used. No alignment is promised beyond the file's own. */
 const void *lm_gguf_data(const lm_gguf *gguf, const lm_gguf_tensor *tensor);
 int32_t lm_gguf_read(const lm_gguf *gguf, const lm_gguf_tensor *tensor, uint64_t offset, void *into,
                      size_t size);

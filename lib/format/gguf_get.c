@@ -21,24 +21,25 @@ const lm_gguf_tensor *lm_gguf_find_tensor(const lm_gguf *g, const char *name)
     return &g->tensors[index];
 }
 
+enum { NO_INTEGER, UNSIGNED, SIGNED };
+
+static const uint8_t integers[LM_GGUF_TYPES] = {
+    [LM_GGUF_U8] = UNSIGNED,  [LM_GGUF_U16] = UNSIGNED, [LM_GGUF_U32] = UNSIGNED,
+    [LM_GGUF_U64] = UNSIGNED, [LM_GGUF_I8] = SIGNED,    [LM_GGUF_I16] = SIGNED,
+    [LM_GGUF_I32] = SIGNED,   [LM_GGUF_I64] = SIGNED,
+};
+
 /* An integer item as a magnitude and a sign; false: no integer. */
 static bool read_integer(const lm_gguf_value *v, size_t i, uint64_t *magnitude, bool *negative)
 {
-    int64_t value = 0;
-    *negative = false;
-    switch (v->type) {
-    case LM_GGUF_U8: *magnitude = ((const uint8_t *)v->items)[i]; return true;
-    case LM_GGUF_U16: *magnitude = ((const uint16_t *)v->items)[i]; return true;
-    case LM_GGUF_U32: *magnitude = ((const uint32_t *)v->items)[i]; return true;
-    case LM_GGUF_U64: *magnitude = ((const uint64_t *)v->items)[i]; return true;
-    case LM_GGUF_I8: value = ((const int8_t *)v->items)[i]; break;
-    case LM_GGUF_I16: value = ((const int16_t *)v->items)[i]; break;
-    case LM_GGUF_I32: value = ((const int32_t *)v->items)[i]; break;
-    case LM_GGUF_I64: value = ((const int64_t *)v->items)[i]; break;
-    default: return false;
-    }
-    *negative = value < 0;
-    *magnitude = value < 0 ? 0 - (uint64_t)value : (uint64_t)value;
+    size_t bytes = lm_gguf_item_bytes(v->type);
+    uint64_t raw = 0;
+    if (integers[v->type] == NO_INTEGER)
+        return false;
+    memcpy(&raw, (const unsigned char *)v->items + i * bytes, bytes);
+    uint64_t sign = (uint64_t)1 << (8 * bytes - 1);
+    *negative = integers[v->type] == SIGNED && (raw & sign) != 0;
+    *magnitude = *negative ? sign - (raw - sign) : raw;
     return true;
 }
 

@@ -7,8 +7,8 @@
 
 /* Bytes of one item; 0: not of a fixed size. */
 static const uint8_t item_bytes[LM_GGUF_TYPES] = {
-    [LM_GGUF_U8] = 1,  [LM_GGUF_I8] = 1,  [LM_GGUF_U16] = 2,  [LM_GGUF_I16] = 2,
-    [LM_GGUF_U32] = 4, [LM_GGUF_I32] = 4, [LM_GGUF_F32] = 4,  [LM_GGUF_BOOL] = 1,
+    [LM_GGUF_U8] = 1,  [LM_GGUF_I8] = 1,  [LM_GGUF_U16] = 2, [LM_GGUF_I16] = 2,
+    [LM_GGUF_U32] = 4, [LM_GGUF_I32] = 4, [LM_GGUF_F32] = 4, [LM_GGUF_BOOL] = 1,
     [LM_GGUF_U64] = 8, [LM_GGUF_I64] = 8, [LM_GGUF_F64] = 8,
 };
 
@@ -20,7 +20,8 @@ size_t lm_gguf_item_bytes(uint32_t type)
 static int32_t check_type(const lm_gguf_cursor *c, uint32_t type)
 {
     if (type >= LM_GGUF_TYPES)
-        return lm_fail(LLM_E_FORMAT, "a value before byte %llu has type %lu; GGUF has types 0 to %d",
+        return lm_fail(LLM_E_FORMAT,
+                       "a value before byte %llu has type %lu; GGUF has types 0 to %d",
                        (unsigned long long)c->at, (unsigned long)type, LM_GGUF_TYPES - 1);
     return LLM_OK;
 }

@@ -85,11 +85,11 @@ static int32_t check_path(split *s, const char *path, uint64_t number)
         name_part(s, (uint32_t)number);
     if (number < s->count && strcmp(s->path, path) == 0)
         return LLM_OK;
-    return lm_fail(LLM_E_FORMAT,
-                   "'%s': it says that it is file %llu of %lu; the files of a set are numbered from "
-                   "1 and their names end as in '-00001-of-%05lu.gguf'",
-                   path, (unsigned long long)number + 1, (unsigned long)s->count,
-                   (unsigned long)s->count);
+    return lm_fail(
+        LLM_E_FORMAT,
+        "'%s': it says that it is file %llu of %lu; the files of a set are numbered from "
+        "1 and their names end as in '-00001-of-%05lu.gguf'",
+        path, (unsigned long long)number + 1, (unsigned long)s->count, (unsigned long)s->count);
 }
 
 /* What the file at `index` must say of the set. */
@@ -198,7 +198,8 @@ static int32_t make_room(split *s)
     g->parts = parts;
     g->n_parts = s->count;
     void *tensors = g->tensors;
-    LM_TRY(lm_grow(g->alloc, &tensors, &g->tensor_capacity, (size_t)s->tensors, sizeof *g->tensors));
+    LM_TRY(
+        lm_grow(g->alloc, &tensors, &g->tensor_capacity, (size_t)s->tensors, sizeof *g->tensors));
     g->tensors = tensors;
     return lm_strmap_reserve(&g->tensor_index, (size_t)s->tensors);
 }

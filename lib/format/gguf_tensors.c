@@ -105,12 +105,12 @@ static int32_t place_tensors(lm_gguf *g, uint64_t header_end)
     for (uint64_t i = 0; i < g->n_tensors; i++) {
         lm_gguf_tensor *t = &g->tensors[i];
         if (!lm_inside(t->offset, t->bytes, size - start))
-            return lm_fail(LLM_E_FORMAT,
-                           "tensor '%s': its %llu bytes at %llu + %llu pass the file's end at %llu; "
-                           "the file is incomplete or damaged",
-                           lm_gguf_quote(t->name).text, (unsigned long long)t->bytes,
-                           (unsigned long long)start, (unsigned long long)t->offset,
-                           (unsigned long long)size);
+            return lm_fail(
+                LLM_E_FORMAT,
+                "tensor '%s': its %llu bytes at %llu + %llu pass the file's end at %llu; "
+                "the file is incomplete or damaged",
+                lm_gguf_quote(t->name).text, (unsigned long long)t->bytes,
+                (unsigned long long)start, (unsigned long long)t->offset, (unsigned long long)size);
         t->offset += start;
     }
     return LLM_OK;

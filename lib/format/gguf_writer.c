@@ -18,17 +18,17 @@ typedef struct buffer {
 struct lm_gguf_writer {
     lm_allocator *alloc;
     lm_os_output output;
-    lm_arena arena;         /* names */
+    lm_arena arena; /* names */
     lm_strmap keys, names;
-    buffer pairs;           /* as they will be in the file */
+    buffer pairs; /* as they will be in the file */
     lm_gguf_tensor *tensors;
     size_t n_tensors, tensor_capacity;
-    uint64_t data_bytes;    /* where the next tensor will begin, behind the header */
-    bool began;             /* the header is written */
-    int32_t failed;         /* the status of a write that failed: the file is lost */
-    size_t current;         /* tensor being written */
-    uint64_t written;       /* of its bytes */
-    uint64_t wanted;        /* bytes of all tensors that are not written yet */
+    uint64_t data_bytes; /* where the next tensor will begin, behind the header */
+    bool began;          /* the header is written */
+    int32_t failed;      /* the status of a write that failed: the file is lost */
+    size_t current;      /* tensor being written */
+    uint64_t written;    /* of its bytes */
+    uint64_t wanted;     /* bytes of all tensors that are not written yet */
 };
 
 int32_t lm_gguf_writer_create(lm_allocator *a, const char *path, lm_gguf_writer **out)
@@ -62,7 +62,13 @@ void lm_gguf_writer_destroy(lm_gguf_writer *w)
     LM_DELETE(w->alloc, w);
 }
 
-/* --- the header ---------------------------------------------------------------------------------- */
+lm_allocator *lm_gguf_writer_allocator(const lm_gguf_writer *w)
+{
+    return w->alloc;
+}
+
+/* --- the header ----------------------------------------------------------------------------------
+ */
 
 static int32_t reserve(lm_allocator *a, buffer *b, uint64_t size)
 {
@@ -112,7 +118,8 @@ static int32_t check_new(const lm_gguf_writer *w, const lm_strmap *map, const ch
     uint32_t index;
     LM_TRY(check_open(w));
     if (w->began)
-        return lm_fail(LLM_E_STATE, "'%s' comes too late: data of tensors is written already", name);
+        return lm_fail(LLM_E_STATE, "'%s' comes too late: data of tensors is written already",
+                       name);
     if (name[0] == '\0')
         return lm_fail(LLM_E_INVALID, "a key or a tensor without a name");
     if (lm_strmap_get(map, name, strlen(name), &index))
@@ -205,7 +212,8 @@ int32_t lm_gguf_writer_string(lm_gguf_writer *w, const char *key, const char *va
     return set_scalar(w, key, LM_GGUF_STRING, &string);
 }
 
-int32_t lm_gguf_writer_i32s(lm_gguf_writer *w, const char *key, const int32_t *values, uint64_t count)
+int32_t lm_gguf_writer_i32s(lm_gguf_writer *w, const char *key, const int32_t *values,
+                            uint64_t count)
 {
     return set_array(w, key, LM_GGUF_I32, values, count);
 }
@@ -245,9 +253,9 @@ static int32_t describe(lm_gguf_tensor *t, const uint64_t *dims, uint32_t n_dims
     uint64_t row;
     if (!lm_format_row_bytes(t->format, t->dims[0], &row) ||
         !lm_mul_u64(row, t->count / t->dims[0], &t->bytes) || t->bytes > INT64_MAX)
-        return lm_fail(LLM_E_INVALID, "rows of %llu values are no whole blocks of %lu (%s), or too many",
-                       (unsigned long long)t->dims[0], (unsigned long)t->format->block,
-                       t->format->name);
+        return lm_fail(
+            LLM_E_INVALID, "rows of %llu values are no whole blocks of %lu (%s), or too many",
+            (unsigned long long)t->dims[0], (unsigned long)t->format->block, t->format->name);
     return LLM_OK;
 }
 
@@ -263,7 +271,8 @@ int32_t lm_gguf_writer_tensor(lm_gguf_writer *w, const char *name, const lm_form
     int32_t rc = describe(&t, dims, n_dims);
     if (rc < 0)
         return lm_fail_within(rc, "tensor '%s'", name);
-    if (!lm_add_u64(t.offset, t.bytes, &end) || !lm_align_u64(end, ALIGNMENT, &end) || end > INT64_MAX)
+    if (!lm_add_u64(t.offset, t.bytes, &end) || !lm_align_u64(end, ALIGNMENT, &end) ||
+        end > INT64_MAX)
         return lm_fail(LLM_E_INVALID, "tensor '%s': a file of more than 2^63 bytes", name);
     void *tensors = w->tensors;
     LM_TRY(lm_grow(w->alloc, &tensors, &w->tensor_capacity, w->n_tensors + 1, sizeof *w->tensors));
@@ -290,7 +299,8 @@ static int32_t put_tensors(lm_gguf_writer *w, buffer *b)
     return LLM_OK;
 }
 
-/* --- the file -------------------------------------------------------------------------------------- */
+/* --- the file
+ * -------------------------------------------------------------------------------------- */
 
 static const unsigned char zeros[ALIGNMENT];
 

@@ -12,7 +12,8 @@ static void reset(lm_allocator *a, lm_source *out)
     out->file.handle = -1;
 }
 
-/* Takes over an open file: sizes it, and maps it when asked to. An empty file has nothing to map. */
+/* Takes over an open file: sizes it, and maps it when asked to. An empty file has nothing to map.
+ */
 static int32_t adopt_file(lm_os_file file, uint32_t mode, lm_source *out)
 {
     int32_t rc;
@@ -67,7 +68,8 @@ int32_t lm_source_open_memory(lm_allocator *a, const void *data, uint64_t size, 
 }
 
 int32_t lm_source_open_callback(lm_allocator *a,
-                                int32_t (*read)(void *user, uint64_t offset, void *into, uint64_t size),
+                                int32_t (*read)(void *user, uint64_t offset, void *into,
+                                                uint64_t size),
                                 void *user, uint64_t size, lm_source *out)
 {
     if (read == NULL)
@@ -104,7 +106,8 @@ int32_t lm_source_read(const lm_source *source, uint64_t offset, void *into, siz
         return lm_os_file_read(source->file, offset, into, size);
     int32_t rc = source->read(source->user, offset, into, size);
     if (rc != 0)
-        return lm_fail(LLM_E_IO, "the host's read callback answered %ld for %llu bytes at offset %llu",
+        return lm_fail(LLM_E_IO,
+                       "the host's read callback answered %ld for %llu bytes at offset %llu",
                        (long)rc, (unsigned long long)size, (unsigned long long)offset);
     return LLM_OK;
 }

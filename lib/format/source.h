@@ -21,7 +21,8 @@ int32_t lm_source_open_path(lm_allocator *a, const char *path, uint32_t mode, lm
 int32_t lm_source_open_fd(lm_allocator *a, int fd, uint32_t mode, lm_source *out);
 int32_t lm_source_open_memory(lm_allocator *a, const void *data, uint64_t size, lm_source *out);
 int32_t lm_source_open_callback(lm_allocator *a,
-                                int32_t (*read)(void *user, uint64_t offset, void *into, uint64_t size),
+                                int32_t (*read)(void *user, uint64_t offset, void *into,
+                                                uint64_t size),
                                 void *user, uint64_t size, lm_source *out);
 void lm_source_close(lm_source *source);
 

@@ -1,6 +1,7 @@
 /* hparams.c - reads hyper-parameters from metadata by the architecture's and the common table. */
 #include "model/model.h"
 
+#include <math.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -85,7 +86,10 @@ static void store(void *field, uint32_t type, double number)
 static int32_t read_row(lm_model *m, const lm_hparam_row *row)
 {
     reader r = {m, row, ""};
-    snprintf(r.key, sizeof r.key, "%s.%s", m->arch_name, row->key);
+    if (strncmp(row->key, "tokenizer.", 10) == 0)
+        snprintf(r.key, sizeof r.key, "%s", row->key);
+    else
+        snprintf(r.key, sizeof r.key, "%s.%s", m->arch_name, row->key);
     const lm_gguf_value *value = lm_gguf_find(m->gguf, r.key);
     void *field = (char *)&m->h + row->offset;
     if (value == NULL && row->required)
@@ -94,7 +98,8 @@ static int32_t read_row(lm_model *m, const lm_hparam_row *row)
         return read_layers(&r, value, field);
     double number = row->fallback;
     if (value == NULL) {
-        store(field, row->type, number);
+        if (!isnan(number))
+            store(field, row->type, number);
         return LLM_OK;
     }
     if (row->type == LM_HPARAM_SCALING)

@@ -47,9 +47,10 @@ static int32_t describe_matrix(const resolver *r, const lm_tensor_row *row, cons
     uint64_t first = lm_dim(h, row->view_first[0], r->layer) + lm_dim(h, row->view_first[1], r->layer);
     uint64_t count = row->view_rows == LM_DIM_NONE ? rows : lm_dim(h, row->view_rows, r->layer);
     LM_TRY(check_shape(row, t, cols, rows, experts));
-    if (!lm_format_row_bytes(t->format, cols, &row_bytes) || first + count > rows)
-        return lm_fail(LLM_E_FORMAT, "tensor '%s': rows of %llu values in %s", t->name.data,
-                       (unsigned long long)cols, t->format->name);
+    if (!lm_format_row_bytes(t->format, cols, &row_bytes) || first + count > rows ||
+        rows > INT32_MAX || cols > INT32_MAX)
+        return lm_fail(LLM_E_FORMAT, "tensor '%s': %llu rows of %llu values in %s", t->name.data,
+                       (unsigned long long)rows, (unsigned long long)cols, t->format->name);
     desc->rows = (uint32_t)count;
     desc->cols = (uint32_t)cols;
     desc->experts = (uint32_t)experts;

@@ -80,8 +80,35 @@ static int32_t device_room(const lm_placement *p, uint32_t device, uint64_t *roo
     return LLM_OK;
 }
 
-/* Fills devices in order. A device gets whole layers; steps before the first layer belong to layer 0 and
- * those behind the last to the last. */
+/* The layer a step is placed with: what precedes the first layer goes with it, and what follows the last
+ * with that one. */
+static uint32_t unit_of(const lm_network *n, const lm_step *step, bool behind)
+{
+    if (step->layer != 0xffff)
+        return step->layer;
+    return behind ? n->n_layers - 1 : 0;
+}
+
+/* The steps from `at` on that are placed together, and what they add to a device. */
+static int32_t measure_unit(lm_placement *p, uint32_t device, size_t at, bool *behind, bool *seen,
+                            size_t *end, uint64_t *bytes)
+{
+    const lm_network *n = network_of(p);
+    uint32_t unit = unit_of(n, &n->decode.steps[at], *behind);
+    *bytes = 0;
+    for (*end = at; *end < n->decode.n_steps; ++*end) {
+        const lm_step *step = &n->decode.steps[*end];
+        uint64_t part;
+        if (unit_of(n, step, *behind) != unit)
+            break;
+        *behind |= step->layer != 0xffff;
+        LM_TRY(step_bytes(p, device, step, seen, &part));
+        *bytes += part;
+    }
+    return LLM_OK;
+}
+
+/* Fills devices in order, each with whole layers. */
 static int32_t assign_layers(lm_placement *p)
 {
     const lm_network *n = network_of(p);
@@ -91,18 +118,16 @@ static int32_t assign_layers(lm_placement *p)
         return LLM_E_MEMORY;
     uint32_t device = 0;
     uint64_t room, used = 0;
+    bool behind = false;
     LM_TRY(device_room(p, device, &room));
     for (size_t at = 0; at < n->decode.n_steps;) {
-        uint16_t layer = n->decode.steps[at].layer;
-        size_t end = at;
-        uint64_t bytes = 0;
-        for (; end < n->decode.n_steps && n->decode.steps[end].layer == layer; end++) {
-            uint64_t part;
-            LM_TRY(step_bytes(p, device, &n->decode.steps[end], seen, &part));
-            bytes += part;
-        }
+        uint32_t unit = unit_of(n, &n->decode.steps[at], behind);
+        bool behind_end = behind;
+        size_t end;
+        uint64_t bytes;
+        LM_TRY(measure_unit(p, device, at, &behind_end, seen, &end, &bytes));
         bool fits = bytes <= room - (used < room ? used : room);
-        if (!fits && device + 1 < p->n_devices && layer != 0xffff) {
+        if (!fits && device + 1 < p->n_devices) {
             device++;
             used = 0;
             memset(seen, 0, n->n_weights * sizeof *seen);
@@ -112,25 +137,17 @@ static int32_t assign_layers(lm_placement *p)
         if (!fits && p->devices[device].name.budget != 0)
             return lm_fail(LLM_E_BUDGET,
                            "layer %u does not fit: %s:%u may hold %llu bytes; add a device or budget",
-                           (unsigned)layer, p->devices[device].name.backend,
+                           (unsigned)unit, p->devices[device].name.backend,
                            (unsigned)p->devices[device].name.index, (unsigned long long)room);
         used += bytes;
-        if (layer != 0xffff)
-            p->layer_device[layer] = device;
+        p->layer_device[unit] = device;
         at = end;
+        behind = behind_end;
     }
     return LLM_OK;
 }
 
 /* --- cutting and lowering -------------------------------------------------------------------------------- */
-
-static uint32_t device_of(const lm_placement *p, const lm_step *step, bool behind)
-{
-    uint32_t n_layers = network_of(p)->n_layers;
-    if (step->layer != 0xffff)
-        return p->layer_device[step->layer];
-    return p->layer_device[behind ? n_layers - 1 : 0];
-}
 
 static int32_t lower_step(const lm_placement *p, lm_builder *b, uint32_t device, const lm_step *step)
 {
@@ -172,7 +189,7 @@ static int32_t lower_graph(lm_placement *p, uint32_t **step_device)
     int32_t rc = LLM_OK;
     for (size_t i = 0; i < from->n_steps && rc >= 0; i++) {
         behind |= from->steps[i].layer != 0xffff;
-        uint32_t device = device_of(p, &from->steps[i], behind);
+        uint32_t device = p->layer_device[unit_of(network_of(p), &from->steps[i], behind)];
         size_t first = p->graph.n_steps;
         rc = lower_step(p, &b, device, &from->steps[i]);
         if (rc >= 0)

@@ -231,6 +231,16 @@ static int32_t check_step(const context *c)
     case LM_STEP_LINEAR:
         WANT(c, linear_fits(c, &s->u.linear, width_in(c, 0), width_out(c, 0)));
         return LLM_OK;
+    case LM_STEP_LINEAR_HEADS: {
+        uint32_t heads = s->u.heads.heads;
+        WANT(c, heads >= 1 && width_in(c, 0) % heads == 0 && width_out(c, 0) % heads == 0);
+        WANT(c, linear_fits(c, &s->u.heads.linear, width_in(c, 0) / heads, width_out(c, 0) / heads));
+        WANT(c, c->n->weights[s->u.heads.linear.weight].experts == heads);
+        return LLM_OK;
+    }
+    case LM_STEP_SAMPLE_ROW:
+        WANT(c, width_out(c, 0) == 1 && c->g->slots[s->out[0]].type == LM_SLOT_I32);
+        return LLM_OK;
     case LM_STEP_LINEAR_EXPERT:
         return check_expert(c);
     case LM_STEP_ROUTE_TOPK:

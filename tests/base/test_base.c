@@ -133,6 +133,26 @@ static void test_params__named(void **state)
     assert_string_equal(llm_last_error(), "thing: parameter 'p' is nan; it must lie in [0, 1]");
 }
 
+static void test_status__prefixes_and_cuts(void **state)
+{
+    (void)state;
+    char whole[LM_MESSAGE_SIZE * 2];
+    memset(whole, 'x', sizeof whole - 1);
+    whole[sizeof whole - 1] = '\0';
+    lm_fail(LLM_E_FORMAT, "inner");
+    assert_int_equal(lm_fail_within(LLM_E_FORMAT, "file %d", 7), LLM_E_FORMAT);
+    assert_string_equal(lm_message(), "file 7: inner");
+    for (int length = LM_MESSAGE_SIZE - 10; length < LM_MESSAGE_SIZE + 10; length++) {
+        lm_fail(LLM_E_FORMAT, "inner");
+        lm_fail_within(LLM_E_FORMAT, "%.*s", length, whole);
+        assert_in_range(strlen(lm_message()), LM_MESSAGE_SIZE - 10, LM_MESSAGE_SIZE - 1);
+        lm_fail(LLM_E_FORMAT, "%.*s", length, whole);
+        lm_fail_within(LLM_E_FORMAT, "file");
+        assert_memory_equal(lm_message(), "file: xxx", 9);
+        assert_in_range(strlen(lm_message()), LM_MESSAGE_SIZE - 10, LM_MESSAGE_SIZE - 1);
+    }
+}
+
 static void test_half__round_trips(void **state)
 {
     (void)state;
@@ -244,6 +264,7 @@ int main(void)
         cmocka_unit_test(test_strmap__finds_what_was_added),
         cmocka_unit_test(test_params__sizes),
         cmocka_unit_test(test_params__named),
+        cmocka_unit_test(test_status__prefixes_and_cuts),
         cmocka_unit_test(test_half__round_trips),
         cmocka_unit_test(test_checked__wraps_are_seen),
         cmocka_unit_test(test_os__files),

@@ -112,10 +112,10 @@ static inline void gb_blob(gguf_bytes *b, size_t align, size_t count)
 static inline void gb_sound(gguf_bytes *b, uint32_t version)
 {
     static const unsigned char numbers[24] = {0xfe, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff};
-    static const uint8_t bytes[] = {[LM_GGUF_U8] = 1,  [LM_GGUF_I8] = 1,  [LM_GGUF_U16] = 2,
-                                    [LM_GGUF_I16] = 2, [LM_GGUF_U32] = 4, [LM_GGUF_I32] = 4,
-                                    [LM_GGUF_F32] = 4, [LM_GGUF_BOOL] = 0, [LM_GGUF_U64] = 8,
-                                    [LM_GGUF_I64] = 8, [LM_GGUF_F64] = 8};
+    static const uint8_t bytes[] = {
+        [LM_GGUF_U8] = 1,  [LM_GGUF_I8] = 1,  [LM_GGUF_U16] = 2, [LM_GGUF_I16] = 2,
+        [LM_GGUF_U32] = 4, [LM_GGUF_I32] = 4, [LM_GGUF_F32] = 4, [LM_GGUF_BOOL] = 0,
+        [LM_GGUF_U64] = 8, [LM_GGUF_I64] = 8, [LM_GGUF_F64] = 8};
     char key[] = "a.x";
     gb_head(b, version, 3, 25);
     for (uint32_t type = 0; type < LM_GGUF_TYPES; type++) {
@@ -124,7 +124,8 @@ static inline void gb_sound(gguf_bytes *b, uint32_t version)
         key[0] = 's';
         key[2] = (char)('a' + type);
         gb_key(b, key, type);
-        gb_raw(b, type == LM_GGUF_BOOL ? "\1" : (const char *)numbers, bytes[type] ? bytes[type] : 1);
+        gb_raw(b, type == LM_GGUF_BOOL ? "\1" : (const char *)numbers,
+               bytes[type] ? bytes[type] : 1);
         key[0] = 'a';
         gb_array(b, key, type, 3);
         gb_raw(b, type == LM_GGUF_BOOL ? "\1\0\1" : (const char *)numbers,

@@ -3,7 +3,7 @@
  * equal file of version 3). */
 #include "support/support.h"
 
-#include "format/gguf.h"
+#include "format/gguf_bytes.h"
 #include "format/gguf_walk.h"
 
 #include <stdlib.h>
@@ -24,7 +24,16 @@ typedef struct fact {
 #define EMBED   "token_embd.weight"
 
 static const fact facts[] = {
-    {"models/gpt-nano-sort/gpt-nano-sort-f32-v3.gguf", 3, 15, 41, 3, "gpt2", EMBED, "f32", {48, 3}, 2976},
+    {"models/gpt-nano-sort/gpt-nano-sort-f32-v3.gguf",
+     3,
+     15,
+     41,
+     3,
+     "gpt2",
+     EMBED,
+     "f32",
+     {48, 3},
+     2976},
     {STORIES "f32-ggufv1-original.gguf", 1, 18, 48, 512, "llama", EMBED, "f32", {64, 512}, 11456},
     {STORIES "f32-v3.gguf", 3, 24, 47, 512, "llama", EMBED, "f32", {64, 512}, 14304},
     {STORIES "f16-v3.gguf", 3, 24, 47, 512, "llama", EMBED, "f16", {64, 512}, 14304},
@@ -179,7 +188,8 @@ static void test_gguf__values_of_a_model(void **state)
     assert_true(f == 4.0);
     assert_ok(lm_gguf_get_f64(g, "llama.attention.layer_norm_rms_epsilon", 0, &f));
     assert_true(f == (double)1e-5f);
-    assert_status(lm_gguf_get_u64(g, "llama.attention.layer_norm_rms_epsilon", 0, &u), LLM_E_FORMAT);
+    assert_status(lm_gguf_get_u64(g, "llama.attention.layer_norm_rms_epsilon", 0, &u),
+                  LLM_E_FORMAT);
     assert_status(lm_gguf_get_u64(g, "llama.block_count", 1, &u), LLM_E_FORMAT);
     assert_status(lm_gguf_get_bool(g, "llama.block_count", &b), LLM_E_FORMAT);
     assert_status(lm_gguf_get_string(g, "tokenizer.ggml.tokens", &s), LLM_E_FORMAT);
@@ -194,6 +204,42 @@ static void test_gguf__values_of_a_model(void **state)
     test_memory_check(&m);
 }
 
+/* All integers of the sound file are the bytes fe ff ff ... in their width. */
+static void test_gguf__integers_of_every_width(void **state)
+{
+    (void)state;
+    static const struct {
+        char type;
+        int bits; /* negative: a signed type */
+    } cases[] = {{LM_GGUF_U8, 8},   {LM_GGUF_I8, -8},   {LM_GGUF_U16, 16}, {LM_GGUF_I16, -16},
+                 {LM_GGUF_U32, 32}, {LM_GGUF_I32, -32}, {LM_GGUF_U64, 64}, {LM_GGUF_I64, -64}};
+    static gguf_bytes b;
+    test_memory m;
+    lm_source source;
+    lm_gguf *g;
+    test_memory_init(&m);
+    gb_sound(&b, 3);
+    assert_ok(lm_source_open_memory(&m.alloc, b.data, b.size, &source));
+    assert_ok(lm_gguf_open_source(&m.alloc, NULL, NULL, &source, &g));
+    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+        char key[] = {'s', '.', (char)('a' + cases[i].type), '\0'};
+        bool is_signed = cases[i].bits < 0;
+        uint64_t u = 0, wanted = is_signed ? 0 : (UINT64_MAX >> (64 - cases[i].bits)) - 1;
+        int64_t s = 0;
+        double f = 0;
+        int32_t unsigned_rc = is_signed ? LLM_E_FORMAT : LLM_OK;
+        int32_t signed_rc = cases[i].bits == 64 ? LLM_E_FORMAT : LLM_OK;
+        assert_status(lm_gguf_get_u64(g, key, 0, &u), unsigned_rc);
+        assert_status(lm_gguf_get_i64(g, key, 0, &s), signed_rc);
+        assert_ok(lm_gguf_get_f64(g, key, 0, &f));
+        assert_true(f == (is_signed ? -2.0 : (double)wanted));
+        assert_true(unsigned_rc < 0 || u == wanted);
+        assert_true(signed_rc < 0 || s == (is_signed ? -2 : (int64_t)wanted));
+    }
+    lm_gguf_close(g);
+    test_memory_check(&m);
+}
+
 /* Version 3 of this model was made from version 1, bit for bit. */
 static void test_gguf__version_1_holds_the_same_numbers(void **state)
 {
@@ -201,8 +247,9 @@ static void test_gguf__version_1_holds_the_same_numbers(void **state)
     test_memory m;
     test_memory_init(&m);
     lm_gguf *old, *new;
-    assert_ok(lm_gguf_open_path(&m.alloc, NULL, NULL, test_data_path(STORIES "f32-ggufv1-original.gguf"),
-                                LM_SOURCE_MAP, &old));
+    assert_ok(lm_gguf_open_path(&m.alloc, NULL, NULL,
+                                test_data_path(STORIES "f32-ggufv1-original.gguf"), LM_SOURCE_MAP,
+                                &old));
     assert_ok(lm_gguf_open_path(&m.alloc, NULL, NULL, test_data_path(STORIES "f32-v3.gguf"),
                                 LM_SOURCE_MAP, &new));
     for (uint64_t i = 0; i < new->n_tensors; i++) {
@@ -222,8 +269,9 @@ static void test_gguf__is_not_there(void **state)
     test_memory m;
     test_memory_init(&m);
     lm_gguf *g;
-    assert_status(lm_gguf_open_path(&m.alloc, NULL, NULL, "/nonexistent/model.gguf", LM_SOURCE_MAP,
-                                    &g), LLM_E_NOT_FOUND);
+    assert_status(
+        lm_gguf_open_path(&m.alloc, NULL, NULL, "/nonexistent/model.gguf", LM_SOURCE_MAP, &g),
+        LLM_E_NOT_FOUND);
     assert_status(lm_gguf_open_path(&m.alloc, NULL, NULL, "/", LM_SOURCE_MAP, &g), LLM_E_IO);
     lm_gguf_close(NULL);
     test_memory_check(&m);
@@ -235,6 +283,7 @@ int main(void)
         cmocka_unit_test(test_gguf__real_files),
         cmocka_unit_test(test_gguf__memory_and_callback_agree),
         cmocka_unit_test(test_gguf__values_of_a_model),
+        cmocka_unit_test(test_gguf__integers_of_every_width),
         cmocka_unit_test(test_gguf__version_1_holds_the_same_numbers),
         cmocka_unit_test(test_gguf__is_not_there),
     };

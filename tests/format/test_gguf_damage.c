@@ -88,8 +88,16 @@ static void test_gguf_damage__every_bit_turned(void **state)
 static void test_gguf_damage__every_word_replaced(void **state)
 {
     (void)state;
-    static const uint64_t words[] = {0, 1, 0x7fffffff, 0x80000000, 0xffffffff, (uint64_t)1 << 32,
-                                     (uint64_t)1 << 62, INT64_MAX, (uint64_t)1 << 63, UINT64_MAX - 7,
+    static const uint64_t words[] = {0,
+                                     1,
+                                     0x7fffffff,
+                                     0x80000000,
+                                     0xffffffff,
+                                     (uint64_t)1 << 32,
+                                     (uint64_t)1 << 62,
+                                     INT64_MAX,
+                                     (uint64_t)1 << 63,
+                                     UINT64_MAX - 7,
                                      UINT64_MAX};
     static gguf_bytes sound, b;
     test_memory m;

@@ -50,8 +50,9 @@ static void check_status(const char *name, const gguf_bytes *b, const lm_limits 
     for (int in_memory = 0; in_memory < 2; in_memory++) {
         int32_t rc = try_open(b, in_memory, limits);
         if (rc != wanted)
-            fail_msg("%s (%s): %s where %s was wanted (%s)", name, in_memory ? "memory" : "callback",
-                     llm_status_name(rc), llm_status_name(wanted), llm_last_error());
+            fail_msg("%s (%s): %s where %s was wanted (%s)", name,
+                     in_memory ? "memory" : "callback", llm_status_name(rc),
+                     llm_status_name(wanted), llm_last_error());
     }
 }
 
@@ -67,7 +68,10 @@ static void run(const hostile *cases, size_t count)
 
 #define RUN(cases) run(cases, sizeof(cases) / sizeof(cases)[0])
 /* One case: its name is its builder's. */
-#define CASE(fn, status) {#fn, fn, status}
+#define CASE(fn, status)                                                                           \
+    {                                                                                              \
+#fn, fn, status                                                                            \
+    }
 /* A builder. */
 #define BUILD(fn, ...)                                                                             \
     static void fn(gguf_bytes *b)                                                                  \
@@ -75,7 +79,8 @@ static void run(const hostile *cases, size_t count)
         __VA_ARGS__                                                                                \
     }
 
-/* --- the head ---------------------------------------------------------------------------------- */
+/* --- the head ----------------------------------------------------------------------------------
+ */
 
 BUILD(empty_file, b->size = 0;)
 BUILD(cut_mark, gb_raw(b, "GGU", 3);)
@@ -100,19 +105,20 @@ static void test_gguf_hostile__head(void **state)
 {
     (void)state;
     static const hostile cases[] = {
-        CASE(empty_file, LLM_E_FORMAT),       CASE(cut_mark, LLM_E_FORMAT),
-        CASE(mark_only, LLM_E_FORMAT),        CASE(another_mark, LLM_E_FORMAT),
-        CASE(version_0, LLM_E_FORMAT),        CASE(version_4, LLM_E_UNSUPPORTED),
-        CASE(big_endian, LLM_E_UNSUPPORTED),  CASE(cut_counts, LLM_E_FORMAT),
-        CASE(huge_pairs, LLM_E_FORMAT),       CASE(huge_tensors, LLM_E_FORMAT),
-        CASE(wrapping_pairs, LLM_E_FORMAT),   CASE(wrapping_tensors, LLM_E_FORMAT),
-        CASE(huge_tensors_v1, LLM_E_FORMAT),  CASE(one_pair_too_many, LLM_E_FORMAT),
-        CASE(nothing_in_it, LLM_OK),          CASE(nothing_in_v1, LLM_OK),
+        CASE(empty_file, LLM_E_FORMAT),      CASE(cut_mark, LLM_E_FORMAT),
+        CASE(mark_only, LLM_E_FORMAT),       CASE(another_mark, LLM_E_FORMAT),
+        CASE(version_0, LLM_E_FORMAT),       CASE(version_4, LLM_E_UNSUPPORTED),
+        CASE(big_endian, LLM_E_UNSUPPORTED), CASE(cut_counts, LLM_E_FORMAT),
+        CASE(huge_pairs, LLM_E_FORMAT),      CASE(huge_tensors, LLM_E_FORMAT),
+        CASE(wrapping_pairs, LLM_E_FORMAT),  CASE(wrapping_tensors, LLM_E_FORMAT),
+        CASE(huge_tensors_v1, LLM_E_FORMAT), CASE(one_pair_too_many, LLM_E_FORMAT),
+        CASE(nothing_in_it, LLM_OK),         CASE(nothing_in_v1, LLM_OK),
     };
     RUN(cases);
 }
 
-/* --- metadata ---------------------------------------------------------------------------------- */
+/* --- metadata ----------------------------------------------------------------------------------
+ */
 
 #define PAIR(fn, ...) BUILD(fn, gb_head(b, 3, 0, 1); __VA_ARGS__)
 
@@ -146,22 +152,33 @@ static void test_gguf_hostile__metadata(void **state)
 {
     (void)state;
     static const hostile cases[] = {
-        CASE(huge_key, LLM_E_FORMAT),         CASE(half_key, LLM_E_FORMAT),
-        CASE(key_past_end, LLM_E_FORMAT),     CASE(empty_key, LLM_E_FORMAT),
+        CASE(huge_key, LLM_E_FORMAT),
+        CASE(half_key, LLM_E_FORMAT),
+        CASE(key_past_end, LLM_E_FORMAT),
+        CASE(empty_key, LLM_E_FORMAT),
         CASE(zero_in_key, LLM_E_FORMAT),
-        CASE(huge_string, LLM_E_FORMAT),      CASE(type_13, LLM_E_FORMAT),
-        CASE(type_minus_1, LLM_E_FORMAT),     CASE(bool_of_2, LLM_E_FORMAT),
-        CASE(cut_f64, LLM_E_FORMAT),          CASE(array_type_13, LLM_E_FORMAT),
-        CASE(array_of_arrays, LLM_E_UNSUPPORTED), CASE(huge_u8s, LLM_E_FORMAT),
-        CASE(wrapping_u64s, LLM_E_FORMAT),    CASE(wrapping_strings, LLM_E_FORMAT),
-        CASE(bools_of_7, LLM_E_FORMAT),       CASE(huge_string_in_array, LLM_E_FORMAT),
-        CASE(empty_array, LLM_OK),            CASE(empty_strings, LLM_OK),
-        CASE(same_key_twice, LLM_E_FORMAT),   CASE(huge_array_v1, LLM_E_FORMAT),
+        CASE(huge_string, LLM_E_FORMAT),
+        CASE(type_13, LLM_E_FORMAT),
+        CASE(type_minus_1, LLM_E_FORMAT),
+        CASE(bool_of_2, LLM_E_FORMAT),
+        CASE(cut_f64, LLM_E_FORMAT),
+        CASE(array_type_13, LLM_E_FORMAT),
+        CASE(array_of_arrays, LLM_E_UNSUPPORTED),
+        CASE(huge_u8s, LLM_E_FORMAT),
+        CASE(wrapping_u64s, LLM_E_FORMAT),
+        CASE(wrapping_strings, LLM_E_FORMAT),
+        CASE(bools_of_7, LLM_E_FORMAT),
+        CASE(huge_string_in_array, LLM_E_FORMAT),
+        CASE(empty_array, LLM_OK),
+        CASE(empty_strings, LLM_OK),
+        CASE(same_key_twice, LLM_E_FORMAT),
+        CASE(huge_array_v1, LLM_E_FORMAT),
     };
     RUN(cases);
 }
 
-/* --- alignment --------------------------------------------------------------------------------- */
+/* --- alignment ---------------------------------------------------------------------------------
+ */
 
 #define ALIGN(fn, n) BUILD(fn, gb_head(b, 3, 0, 1); gb_pair_u32(b, "general.alignment", n);)
 
@@ -180,16 +197,17 @@ static void test_gguf_hostile__alignment(void **state)
 {
     (void)state;
     static const hostile cases[] = {
-        CASE(alignment_0, LLM_E_FORMAT),      CASE(alignment_1, LLM_OK),
-        CASE(alignment_13, LLM_E_FORMAT),     CASE(alignment_1m, LLM_OK),
-        CASE(alignment_2m, LLM_E_FORMAT),     CASE(alignment_2g, LLM_E_FORMAT),
-        CASE(alignment_u64, LLM_E_FORMAT),    CASE(alignment_string, LLM_E_FORMAT),
-        CASE(alignment_array, LLM_E_FORMAT),  CASE(alignment_no_items, LLM_E_FORMAT),
+        CASE(alignment_0, LLM_E_FORMAT),     CASE(alignment_1, LLM_OK),
+        CASE(alignment_13, LLM_E_FORMAT),    CASE(alignment_1m, LLM_OK),
+        CASE(alignment_2m, LLM_E_FORMAT),    CASE(alignment_2g, LLM_E_FORMAT),
+        CASE(alignment_u64, LLM_E_FORMAT),   CASE(alignment_string, LLM_E_FORMAT),
+        CASE(alignment_array, LLM_E_FORMAT), CASE(alignment_no_items, LLM_E_FORMAT),
     };
     RUN(cases);
 }
 
-/* --- tensors ----------------------------------------------------------------------------------- */
+/* --- tensors -----------------------------------------------------------------------------------
+ */
 
 #define DIMS(...) ((const uint64_t[]){__VA_ARGS__})
 #define TENSOR(fn, n_dims, dims, type, offset)                                                     \
@@ -200,7 +218,8 @@ static void test_gguf_hostile__alignment(void **state)
 TENSOR(no_dims, 0, NULL, LM_F32, 0)
 TENSOR(four_dims, 4, DIMS(2, 2, 2, 2), LM_F32, 0)
 TENSOR(five_dims, 5, DIMS(1, 1, 1, 1, 1), LM_F32, 0)
-BUILD(huge_dims, gb_head(b, 3, 1, 0); gb_string(b, "t"); gb_u32(b, UINT32_MAX); gb_blob(b, 32, 512);)
+BUILD(huge_dims, gb_head(b, 3, 1, 0); gb_string(b, "t"); gb_u32(b, UINT32_MAX);
+      gb_blob(b, 32, 512);)
 TENSOR(dim_0, 2, DIMS(32, 0), LM_F32, 0)
 TENSOR(dim_0_first, 1, DIMS(0), LM_F32, 0)
 TENSOR(dim_0_hides_wrap, 3, DIMS(P(40), P(40), 0), LM_F32, 0)
@@ -242,30 +261,49 @@ static void test_gguf_hostile__tensors(void **state)
 {
     (void)state;
     static const hostile cases[] = {
-        CASE(no_dims, LLM_OK),                CASE(four_dims, LLM_OK),
-        CASE(five_dims, LLM_E_FORMAT),        CASE(huge_dims, LLM_E_FORMAT),
-        CASE(dim_0, LLM_E_FORMAT),            CASE(dim_0_first, LLM_E_FORMAT),
-        CASE(dim_0_hides_wrap, LLM_E_FORMAT), CASE(dim_2_42, LLM_E_FORMAT),
-        CASE(product_wraps, LLM_E_FORMAT),    CASE(product_wraps_to_0, LLM_E_FORMAT),
-        CASE(product_wraps_to_1, LLM_E_FORMAT), CASE(product_negative, LLM_E_FORMAT),
-        CASE(bytes_wrap_to_0, LLM_E_FORMAT),  CASE(bytes_wrap_f64, LLM_E_FORMAT),
-        CASE(type_unknown, LLM_E_UNSUPPORTED), CASE(type_negative, LLM_E_UNSUPPORTED),
-        CASE(type_removed, LLM_E_UNSUPPORTED), CASE(type_removed_5, LLM_E_UNSUPPORTED),
-        CASE(type_removed_31, LLM_E_UNSUPPORTED), CASE(type_removed_36, LLM_E_UNSUPPORTED),
-        CASE(type_of_others, LLM_E_UNSUPPORTED), CASE(half_a_block, LLM_E_FORMAT),
-        CASE(blocks_over_rows, LLM_E_FORMAT), CASE(offset_2_40, LLM_E_FORMAT),
-        CASE(offset_wraps, LLM_E_FORMAT),     CASE(offset_at_end, LLM_E_FORMAT),
-        CASE(size_past_end, LLM_E_FORMAT),    CASE(size_to_end, LLM_OK),
-        CASE(last_place, LLM_OK),             CASE(last_place_past_end, LLM_E_FORMAT),
-        CASE(offset_not_aligned, LLM_E_FORMAT), CASE(no_data, LLM_E_FORMAT),
-        CASE(huge_name, LLM_E_FORMAT),        CASE(empty_name, LLM_E_FORMAT),
+        CASE(no_dims, LLM_OK),
+        CASE(four_dims, LLM_OK),
+        CASE(five_dims, LLM_E_FORMAT),
+        CASE(huge_dims, LLM_E_FORMAT),
+        CASE(dim_0, LLM_E_FORMAT),
+        CASE(dim_0_first, LLM_E_FORMAT),
+        CASE(dim_0_hides_wrap, LLM_E_FORMAT),
+        CASE(dim_2_42, LLM_E_FORMAT),
+        CASE(product_wraps, LLM_E_FORMAT),
+        CASE(product_wraps_to_0, LLM_E_FORMAT),
+        CASE(product_wraps_to_1, LLM_E_FORMAT),
+        CASE(product_negative, LLM_E_FORMAT),
+        CASE(bytes_wrap_to_0, LLM_E_FORMAT),
+        CASE(bytes_wrap_f64, LLM_E_FORMAT),
+        CASE(type_unknown, LLM_E_UNSUPPORTED),
+        CASE(type_negative, LLM_E_UNSUPPORTED),
+        CASE(type_removed, LLM_E_UNSUPPORTED),
+        CASE(type_removed_5, LLM_E_UNSUPPORTED),
+        CASE(type_removed_31, LLM_E_UNSUPPORTED),
+        CASE(type_removed_36, LLM_E_UNSUPPORTED),
+        CASE(type_of_others, LLM_E_UNSUPPORTED),
+        CASE(half_a_block, LLM_E_FORMAT),
+        CASE(blocks_over_rows, LLM_E_FORMAT),
+        CASE(offset_2_40, LLM_E_FORMAT),
+        CASE(offset_wraps, LLM_E_FORMAT),
+        CASE(offset_at_end, LLM_E_FORMAT),
+        CASE(size_past_end, LLM_E_FORMAT),
+        CASE(size_to_end, LLM_OK),
+        CASE(last_place, LLM_OK),
+        CASE(last_place_past_end, LLM_E_FORMAT),
+        CASE(offset_not_aligned, LLM_E_FORMAT),
+        CASE(no_data, LLM_E_FORMAT),
+        CASE(huge_name, LLM_E_FORMAT),
+        CASE(empty_name, LLM_E_FORMAT),
         CASE(zero_in_name, LLM_E_FORMAT),
-        CASE(one_tensor_too_many, LLM_E_FORMAT), CASE(wrap_v1, LLM_E_FORMAT),
+        CASE(one_tensor_too_many, LLM_E_FORMAT),
+        CASE(wrap_v1, LLM_E_FORMAT),
     };
     RUN(cases);
 }
 
-/* --- tensors among each other ------------------------------------------------------------------ */
+/* --- tensors among each other ------------------------------------------------------------------
+ */
 
 #define THREE(fn, a, at_a, size_b, at_b, c, at_c)                                                  \
     BUILD(fn, gb_head(b, 3, 3, 0); gb_vector(b, a, 8, at_a); gb_vector(b, "b", size_b, at_b);      \
@@ -283,9 +321,9 @@ static void test_gguf_hostile__overlap(void **state)
 {
     (void)state;
     static const hostile cases[] = {
-        CASE(in_order, LLM_OK),           CASE(any_order, LLM_OK),
-        CASE(with_holes, LLM_OK),         CASE(same_place, LLM_E_FORMAT),
-        CASE(partly_over, LLM_E_FORMAT),  CASE(one_inside, LLM_E_FORMAT),
+        CASE(in_order, LLM_OK),          CASE(any_order, LLM_OK),
+        CASE(with_holes, LLM_OK),        CASE(same_place, LLM_E_FORMAT),
+        CASE(partly_over, LLM_E_FORMAT), CASE(one_inside, LLM_E_FORMAT),
         CASE(same_name, LLM_E_FORMAT),
     };
     RUN(cases);
@@ -314,7 +352,8 @@ static void test_gguf_hostile__overlap_among_many(void **state)
     }
 }
 
-/* --- limits and messages ----------------------------------------------------------------------- */
+/* --- limits and messages -----------------------------------------------------------------------
+ */
 
 static void test_gguf_hostile__limits(void **state)
 {
@@ -349,15 +388,17 @@ static void test_gguf_hostile__messages(void **state)
     gb_pair_string(&b, "evil\x1b[2J\x07key", "v");
     b.size -= 1;
     assert_status(try_open(&b, true, NULL), LLM_E_FORMAT);
-    assert_string_equal(llm_last_error(),
-                        "key 'evil?[2J?key': a string at byte 56 needs 1 bytes, but the file ends at "
-                        "byte 56; it is incomplete or damaged");
+    assert_string_equal(
+        llm_last_error(),
+        "key 'evil?[2J?key': a string at byte 56 needs 1 bytes, but the file ends at "
+        "byte 56; it is incomplete or damaged");
     gb_head(&b, 3, 1, 0);
     gb_vector(&b, "a.name.that.is.longer.than.any.message.should.have.to.quote.in.full", 0, 0);
     assert_status(try_open(&b, true, NULL), LLM_E_FORMAT);
-    assert_string_equal(llm_last_error(),
-                        "tensor 'a.name.that.is.longer.than.any.message.should.have.to.quote....' at "
-                        "byte 24: dimension 0 is 0");
+    assert_string_equal(
+        llm_last_error(),
+        "tensor 'a.name.that.is.longer.than.any.message.should.have.to.quote....' at "
+        "byte 24: dimension 0 is 0");
 }
 
 int main(void)

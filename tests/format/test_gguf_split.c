@@ -115,21 +115,21 @@ static void test_gguf_split__files_that_disagree(void **state)
         part part;
         int32_t status;
     } cases[] = {
-        {1, {1, 4, 3, "b", NULL, NULL}, LLM_E_FORMAT},   /* another count */
+        {1, {1, 4, 3, "b", NULL, NULL}, LLM_E_FORMAT}, /* another count */
         {1, {1, 0, 3, "b", NULL, NULL}, LLM_E_FORMAT},
-        {1, {2, 3, 3, "b", NULL, NULL}, LLM_E_FORMAT},   /* another number */
+        {1, {2, 3, 3, "b", NULL, NULL}, LLM_E_FORMAT}, /* another number */
         {0, {1, 3, 3, "a", NULL, NULL}, LLM_E_FORMAT},
         {0, {3, 3, 3, "a", NULL, NULL}, LLM_E_FORMAT},
         {0, {65535, 3, 3, "a", NULL, NULL}, LLM_E_FORMAT},
-        {2, {2, 3, 4, "c", NULL, NULL}, LLM_E_FORMAT},   /* another count of tensors */
+        {2, {2, 3, 4, "c", NULL, NULL}, LLM_E_FORMAT}, /* another count of tensors */
         {0, {0, 3, 4, "a", NULL, NULL}, LLM_E_FORMAT},
         {0, {0, 3, 0, "a", NULL, NULL}, LLM_E_FORMAT},
         {0, {0, 3, UINT32_MAX, "a", NULL, NULL}, LLM_E_FORMAT},
-        {2, {2, 3, 3, "a", NULL, NULL}, LLM_E_FORMAT},   /* a tensor that is in another file */
+        {2, {2, 3, 3, "a", NULL, NULL}, LLM_E_FORMAT}, /* a tensor that is in another file */
         {2, {2, 3, 3, "c", "general.name", "other"}, LLM_E_FORMAT}, /* another value */
         {2, {2, 3, 3, "c", "general.name", "n"}, LLM_OK},
         {2, {2, 3, 3, "c", "general.author", "x"}, LLM_OK}, /* logged and left out */
-        {0, {0, 2, 3, "a", NULL, NULL}, LLM_E_FORMAT},   /* not the file's name */
+        {0, {0, 2, 3, "a", NULL, NULL}, LLM_E_FORMAT},      /* not the file's name */
         {0, {0, 60000, 3, "a", NULL, NULL}, LLM_E_LIMIT},
     };
     set s;
@@ -156,7 +156,8 @@ static void test_gguf_split__incomplete_set(void **state)
         remove(part_path(&s, i));
         assert_status(try_open(&s, (i + 1) % PARTS, NULL), LLM_E_NOT_FOUND);
         snprintf(missing, sizeof missing, "cannot open '%s': ", part_path(&s, i));
-        assert_memory_equal(llm_last_error(), missing, strlen(missing) < 200 ? strlen(missing) : 200);
+        assert_memory_equal(llm_last_error(), missing,
+                            strlen(missing) < 200 ? strlen(missing) : 200);
     }
     set_write(&s);
     test_write(part_path(&s, 2), "GGUF", 4);

@@ -1,5 +1,5 @@
-/* test_gguf_writer.c - what is written is what is read back; misuse is refused; nothing half-done is
- * left behind. */
+/* test_gguf_writer.c - what is written is what is read back; misuse is refused; nothing half-done
+ * is left behind. */
 #include "support/support.h"
 
 #include "format/gguf_walk.h"
@@ -49,8 +49,8 @@ static int32_t write_all(lm_gguf_writer *w, size_t piece)
     for (size_t i = 0; i < sizeof data; i++)
         data[i] = (unsigned char)(i * 7);
     for (size_t at = 0; at < sizeof data; at += piece)
-        LM_TRY(lm_gguf_writer_data(w, data + at,
-                                   piece < sizeof data - at ? piece : sizeof data - at));
+        LM_TRY(
+            lm_gguf_writer_data(w, data + at, piece < sizeof data - at ? piece : sizeof data - at));
     return lm_gguf_writer_finish(w);
 }
 

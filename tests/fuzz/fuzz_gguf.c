@@ -1,5 +1,5 @@
-/* fuzz_gguf.c - any bytes as a GGUF file: opened from memory and through a callback, which must agree,
- * and all that was opened is touched. Begins with sound files. */
+/* fuzz_gguf.c - any bytes as a GGUF file: opened from memory and through a callback, which must
+ * agree, and all that was opened is touched. Begins with sound files. */
 #include "support/support.h"
 
 #include "format/gguf_bytes.h"

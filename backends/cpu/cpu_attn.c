@@ -1,0 +1,346 @@
+/* cpu_attn.c - paged attention in tiles of 32 absolute slots and splits of 512. A task is a block
+ * of neighbouring rows of one sequence and one key head with all query heads that share it; with
+ * few rows the splits are tasks of their own and combined afterwards, in the same order and
+ * arithmetic. */
+#include "backends/cpu/cpu.h"
+
+#include <math.h>
+#include <string.h>
+
+#define TILE          32u
+#define SPLIT         512u
+#define BLOCK_QUERIES 32u /* queries of a block, unless one row has more */
+#define SPLIT_ROWS    4u  /* with at most this many rows splits are tasks */
+
+typedef struct block {
+    uint32_t first, count; /* rows of the slot */
+} block;
+
+/* One worker's arrays; a query is one row and head of the block. */
+typedef struct desk {
+    float *keys, *values; /* [TILE, k_dim], [TILE, v_dim] */
+    float *scores;        /* [queries, TILE] */
+    const float **query;  /* [queries] */
+    float **score;        /* [queries] */
+    uint32_t *row;        /* [queries] of the run */
+    float *slope;         /* [queries] */
+    float *m, *l, *o;     /* of the split */
+    float *all_m, *all_l, *all_o;
+} desk;
+
+typedef struct job {
+    const lhost_run *r;
+    const lcpu_device *d;
+    const lm_attn *a;
+    const lm_step *step;
+    const float *in, *sinks;
+    float *out;
+    uint32_t shared; /* query heads per key head */
+    uint32_t block_rows, queries;
+    block *blocks;
+    uint32_t n_blocks;
+    uint32_t n_splits; /* of the longest row */
+    float *parts;      /* [SPLIT_ROWS * heads, n_splits] of m, l, o[v_dim] */
+    uint8_t *desks;
+    uint64_t desk_bytes;
+} job;
+
+/* --- scratch
+ * ---------------------------------------------------------------------------------------- */
+
+static desk carve_desk(const job *j, lcpu_carve *c)
+{
+    uint64_t q = j->queries, k = j->a->k_dim, v = j->a->v_dim, f = sizeof(float);
+    desk d;
+    d.keys = lcpu_take(c, TILE * k * f);
+    d.values = lcpu_take(c, TILE * v * f);
+    d.scores = lcpu_take(c, q * TILE * f);
+    d.query = lcpu_take(c, q * sizeof *d.query);
+    d.score = lcpu_take(c, q * sizeof *d.score);
+    d.row = lcpu_take(c, q * sizeof *d.row);
+    d.slope = lcpu_take(c, q * f);
+    d.m = lcpu_take(c, q * f);
+    d.l = lcpu_take(c, q * f);
+    d.o = lcpu_take(c, q * v * f);
+    d.all_m = lcpu_take(c, q * f);
+    d.all_l = lcpu_take(c, q * f);
+    d.all_o = lcpu_take(c, q * v * f);
+    return d;
+}
+
+static void carve(job *j, uint32_t rows, uint32_t context, lcpu_carve *c)
+{
+    j->shared = j->a->heads / j->a->kv_heads;
+    j->block_rows = j->shared >= BLOCK_QUERIES ? 1 : BLOCK_QUERIES / j->shared;
+    j->queries = j->block_rows * j->shared;
+    uint64_t splits = context / SPLIT + 1, part_rows = rows < SPLIT_ROWS ? rows : SPLIT_ROWS;
+    j->blocks = lcpu_take(c, rows * sizeof *j->blocks);
+    j->parts = lcpu_take(c, part_rows * j->a->heads * splits * (2 + j->a->v_dim) * sizeof(float));
+    lcpu_carve one = {NULL, 0};
+    carve_desk(j, &one);
+    j->desk_bytes = one.used;
+    j->desks = lcpu_take(c, j->desk_bytes * lcpu_team_size(j->d->team));
+}
+
+uint64_t lcpu_attn_scratch(const lhost_device *d, const lm_program_desc *desc, const lm_step *step)
+{
+    job j = {.d = lcpu_device_of(d), .a = &step->u.attn};
+    lcpu_carve c = {NULL, 0};
+    carve(&j, lcpu_max_rows(desc, step->in[0]), desc->context, &c);
+    return c.used;
+}
+
+/* --- what is seen
+ * ------------------------------------------------------------------------------------- */
+
+/* Bits of the slots of a tile that a row sees. */
+static uint32_t visible_mask(const job *j, uint32_t row, uint32_t tile)
+{
+    uint32_t first, end, start = tile * TILE;
+    lhost_visible(j->r->run, row, j->a->window, &first, &end);
+    if (end <= start || first >= start + TILE || first >= end)
+        return 0;
+    uint32_t mask = 0xffffffffu;
+    if (end < start + TILE)
+        mask &= 0xffffffffu >> (start + TILE - end);
+    if (first > start)
+        mask &= 0xffffffffu << (first - start);
+    if (j->r->run->ancestors == NULL)
+        return mask;
+    for (uint32_t k = 0; k < TILE; k++)
+        if ((mask >> k & 1u) != 0 && !lhost_sees(j->r->run, row, start + k))
+            mask &= ~(1u << k);
+    return mask;
+}
+
+/* Decodes the heads of the tile's slots in `mask`; the others become zeros that no sum uses. */
+static void load_tile(const job *j, const lhost_view *view, int part, uint32_t head, uint32_t tile,
+                      uint32_t mask, float *to)
+{
+    const lhost_part *p = &view->member->parts[part];
+    lcpu_decode_fn decode = lcpu_decoder_of(&j->d->k, p->format);
+    for (uint32_t k = 0; k < TILE; k++, to += p->dim) {
+        if ((mask >> k & 1u) != 0)
+            decode(lhost_view_at(view, part, tile * TILE + k, head), to, p->dim);
+        else
+            memset(to, 0, p->dim * sizeof *to);
+    }
+}
+
+/* --- one split
+ * ------------------------------------------------------------------------------------------ */
+
+/* Scaled, capped and biased scores of the tile for one query. */
+static void adjust(const job *j, const desk *d, uint32_t q, uint32_t tile)
+{
+    float *s = d->score[q];
+    j->d->k.softcap(s, j->a->scale, j->a->softcap, s, TILE);
+    if (d->slope[q] == 0)
+        return;
+    float slot = (float)j->r->run->slots[d->row[q]];
+    for (uint32_t k = 0; k < TILE; k++)
+        s[k] -= d->slope[q] * fabsf(slot - (float)(tile * TILE + k));
+}
+
+static void walk_tile(const job *j, const desk *d, const lhost_view *view, uint32_t head,
+                      uint32_t n, uint32_t tile)
+{
+    uint32_t any = 0;
+    for (uint32_t q = 0; q < n; q += j->shared)
+        any |= visible_mask(j, d->row[q], tile);
+    if (any == 0)
+        return;
+    load_tile(j, view, 0, head, tile, any, d->keys);
+    load_tile(j, view, 1, head, tile, any, d->values);
+    j->d->k.f32_matmul(d->keys, j->a->k_dim, TILE, d->query, n, j->a->k_dim, d->score, 0);
+    for (uint32_t q = 0; q < n; q++) {
+        uint32_t mask = visible_mask(j, d->row[q], tile);
+        if (mask == 0)
+            continue;
+        adjust(j, d, q, tile);
+        lcpu_attn_tile t = {d->values,
+                            j->a->v_dim,
+                            mask,
+                            d->score[q],
+                            &d->m[q],
+                            &d->l[q],
+                            d->o + (size_t)q * j->a->v_dim};
+        j->d->k.attn_tile(&t);
+    }
+}
+
+static void walk_split(const job *j, const desk *d, const block *b, uint32_t head, uint32_t split)
+{
+    uint32_t n = b->count * j->shared, end = 0, v = j->a->v_dim;
+    for (uint32_t q = 0; q < n; q++) {
+        d->m[q] = -INFINITY;
+        d->l[q] = 0;
+        end = j->r->run->visible_end[d->row[q]] > end ? j->r->run->visible_end[d->row[q]] : end;
+    }
+    memset(d->o, 0, (size_t)n * v * sizeof *d->o);
+    lhost_view view = lhost_view_of(j->r, j->a->cache, j->r->run->row_seq[d->row[0]]);
+    uint32_t last = split * (SPLIT / TILE) + SPLIT / TILE;
+    for (uint32_t tile = split * (SPLIT / TILE); tile < last && tile * TILE < end; tile++)
+        walk_tile(j, d, &view, head, n, tile);
+}
+
+/* --- combining
+ * ------------------------------------------------------------------------------------------ */
+
+/* Adds a part to what is there already; an empty part (nothing seen) changes nothing. */
+static void combine(const job *j, float m, float l, const float *o, float *all_m, float *all_l,
+                    float *all_o)
+{
+    if (m == -INFINITY && l == 0)
+        return;
+    float largest = m > *all_m ? m : *all_m, factors[2], from[2] = {*all_m, m};
+    j->d->k.exp(from, largest == -INFINITY ? 0 : largest, factors, 2);
+    *all_m = largest;
+    *all_l = *all_l * factors[0] + l * factors[1];
+    for (uint32_t i = 0; i < j->a->v_dim; i++)
+        all_o[i] = all_o[i] * factors[0] + (o == NULL ? 0 : o[i] * factors[1]);
+}
+
+static void finish(const job *j, uint32_t head, float *m, float *l, float *o, float *out)
+{
+    if (j->sinks != NULL)
+        combine(j, j->sinks[head], 1, NULL, m, l, o);
+    float inverse = *l == 0 ? 0 : 1.0f / *l;
+    for (uint32_t i = 0; i < j->a->v_dim; i++)
+        out[i] = o[i] * inverse;
+}
+
+/* --- tasks
+ * -----------------------------------------------------------------------------------------------
+ */
+
+/* Slopes fall geometrically; heads beyond a power of two take the odd steps between. */
+static float alibi_slope(const lm_attn *a, uint32_t h)
+{
+    if (a->alibi <= 0)
+        return 0;
+    uint32_t pow2 = 1;
+    while (pow2 * 2 <= a->heads)
+        pow2 *= 2;
+    double exponent = h < pow2 ? (h + 1.0) : (2.0 * (h - pow2) + 1.0) / 2;
+    return (float)exp2(-(double)a->alibi / pow2 * exponent);
+}
+
+static desk prepare(const job *j, const block *b, uint32_t head, uint32_t worker)
+{
+    lcpu_carve c = {j->desks + worker * j->desk_bytes, 0};
+    desk d = carve_desk(j, &c);
+    for (uint32_t q = 0; q < b->count * j->shared; q++) {
+        uint32_t i = b->first + q / j->shared, h = head * j->shared + q % j->shared;
+        d.query[q] = j->in + ((size_t)i * j->a->heads + h) * j->a->k_dim;
+        d.score[q] = d.scores + (size_t)q * TILE;
+        d.row[q] = lhost_run_row(j->r, j->step->in[0], i);
+        d.slope[q] = alibi_slope(j->a, h);
+    }
+    return d;
+}
+
+/* A block and key head, all splits. */
+static void run_block(void *arg, uint32_t task, uint32_t worker)
+{
+    const job *j = arg;
+    const block *b = &j->blocks[task / j->a->kv_heads];
+    uint32_t head = task % j->a->kv_heads, n = b->count * j->shared, v = j->a->v_dim;
+    desk d = prepare(j, b, head, worker);
+    memset(d.all_o, 0, (size_t)n * v * sizeof *d.all_o);
+    for (uint32_t q = 0; q < n; q++) {
+        d.all_m[q] = -INFINITY;
+        d.all_l[q] = 0;
+    }
+    for (uint32_t split = 0; split < j->n_splits; split++) {
+        walk_split(j, &d, b, head, split);
+        for (uint32_t q = 0; q < n; q++)
+            combine(j, d.m[q], d.l[q], d.o + (size_t)q * v, &d.all_m[q], &d.all_l[q],
+                    d.all_o + (size_t)q * v);
+    }
+    for (uint32_t q = 0; q < n; q++) {
+        size_t i = b->first + q / j->shared, h = (size_t)head * j->shared + q % j->shared;
+        finish(j, (uint32_t)h, &d.all_m[q], &d.all_l[q], d.all_o + (size_t)q * v,
+               j->out + (i * j->a->heads + h) * v);
+    }
+}
+
+static float *part_of(const job *j, size_t row, size_t head, uint32_t split)
+{
+    return j->parts +
+           ((row * j->a->heads + head) * j->n_splits + split) * (2 + (size_t)j->a->v_dim);
+}
+
+/* A block, key head and split. */
+static void run_split(void *arg, uint32_t task, uint32_t worker)
+{
+    const job *j = arg;
+    uint32_t split = task % j->n_splits, head = task / j->n_splits % j->a->kv_heads;
+    const block *b = &j->blocks[task / j->n_splits / j->a->kv_heads];
+    desk d = prepare(j, b, head, worker);
+    walk_split(j, &d, b, head, split);
+    for (uint32_t q = 0; q < b->count * j->shared; q++) {
+        float *part = part_of(j, b->first + q / j->shared, head * j->shared + q % j->shared, split);
+        part[0] = d.m[q];
+        part[1] = d.l[q];
+        memcpy(part + 2, d.o + (size_t)q * j->a->v_dim, j->a->v_dim * sizeof *part);
+    }
+}
+
+/* A row and head: adds the parts up in the first one's place. */
+static void join_splits(void *arg, uint32_t task, uint32_t worker)
+{
+    const job *j = arg;
+    size_t row = task / j->a->heads, head = task % j->a->heads;
+    (void)worker;
+    float *out = j->out + (row * j->a->heads + head) * j->a->v_dim, m = -INFINITY, l = 0;
+    memset(out, 0, j->a->v_dim * sizeof *out);
+    for (uint32_t split = 0; split < j->n_splits; split++) {
+        const float *part = part_of(j, row, head, split);
+        combine(j, part[0], part[1], part + 2, &m, &l, out);
+    }
+    finish(j, (uint32_t)head, &m, &l, out, out);
+}
+
+/* --- the step
+ * --------------------------------------------------------------------------------------------- */
+
+/* Neighbouring rows of one sequence; also the number of splits. */
+static void find_blocks(job *j, uint32_t rows)
+{
+    const lm_run *run = j->r->run;
+    uint32_t longest = 1, slot = j->step->in[0];
+    for (uint32_t i = 0; i < rows; i++) {
+        uint32_t row = lhost_run_row(j->r, slot, i);
+        longest = run->visible_end[row] > longest ? run->visible_end[row] : longest;
+        block *b = j->n_blocks == 0 ? NULL : &j->blocks[j->n_blocks - 1];
+        if (b != NULL && b->count < j->block_rows &&
+            run->row_seq[lhost_run_row(j->r, slot, b->first)] == run->row_seq[row])
+            b->count++;
+        else
+            j->blocks[j->n_blocks++] = (block){i, 1};
+    }
+    j->n_splits = (longest + SPLIT - 1) / SPLIT;
+}
+
+int32_t lcpu_attn(lhost_run *r, const lm_step *step)
+{
+    uint32_t rows = lhost_rows(r, step->in[0]);
+    job j = {.r = r,
+             .d = lcpu_of(r),
+             .a = &step->u.attn,
+             .step = step,
+             .in = lhost_slot(r, step->in[0]),
+             .sinks = lhost_vector(r, step->u.attn.sinks),
+             .out = lhost_slot(r, step->out[0])};
+    lcpu_carve c = {lhost_scratch(r), 0};
+    carve(&j, rows, r->program->context, &c);
+    find_blocks(&j, rows);
+    if (j.n_splits == 1 || rows > SPLIT_ROWS) {
+        lcpu_team_run(j.d->team, j.n_blocks * j.a->kv_heads, run_block, &j);
+        return LLM_OK;
+    }
+    lcpu_team_run(j.d->team, j.n_blocks * j.a->kv_heads * j.n_splits, run_split, &j);
+    lcpu_team_run(j.d->team, rows * j.a->heads, join_splits, &j);
+    return LLM_OK;
+}

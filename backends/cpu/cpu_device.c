@@ -1,0 +1,136 @@
+/* cpu_device.c - the CPU backend's table and its steps by kind. */
+#include "backends/common/host_moves.h"
+#include "backends/cpu/cpu.h"
+
+#include <stdio.h>
+
+static const lhost_step_class steps[LM_STEP_COUNT] = {
+    [LM_STEP_EMBED] = {lhost_run_embed, NULL},
+    [LM_STEP_GATHER_ROWS] = {lhost_run_gather, NULL},
+    [LM_STEP_COPY] = {lhost_run_copy, NULL},
+    [LM_STEP_CONCAT] = {lhost_run_concat, NULL},
+    [LM_STEP_ADD] = {lcpu_add, NULL},
+    [LM_STEP_ROW_ADD] = {lcpu_row_add, NULL},
+    [LM_STEP_SCALE] = {lcpu_scale, NULL},
+    [LM_STEP_NORM] = {lcpu_norm, NULL},
+    [LM_STEP_ACT_MUL] = {lcpu_act_mul, NULL},
+    [LM_STEP_LINEAR] = {lcpu_linear, lcpu_linear_scratch},
+    [LM_STEP_LINEAR_HEADS] = {lcpu_linear_heads, lcpu_linear_scratch},
+    [LM_STEP_LINEAR_EXPERT] = {lcpu_linear_expert, lcpu_linear_scratch},
+    [LM_STEP_ROUTE_TOPK] = {lcpu_route, lcpu_route_scratch},
+    [LM_STEP_COMBINE] = {lcpu_combine, NULL},
+    [LM_STEP_ROPE] = {lcpu_rope, NULL},
+    [LM_STEP_KV_APPEND] = {lcpu_append, NULL},
+    [LM_STEP_ATTN_PAGED] = {lcpu_attn, lcpu_attn_scratch},
+    [LM_STEP_CONV_STATE] = {lcpu_conv, lcpu_conv_scratch},
+    [LM_STEP_SCAN_STATE] = {lcpu_scan, NULL},
+    [LM_STEP_POOL] = {lcpu_pool, NULL},
+    [LM_STEP_TAP] = {lhost_run_gather, NULL},
+    [LM_STEP_SAMPLE_ROW] = {lhost_run_sample_row, NULL},
+    [LM_STEP_ALL_REDUCE] = {lhost_run_all_reduce, NULL},
+};
+
+static const lhost_kind kind = {
+    .steps = steps, .cache_by_head = true, .plan = lcpu_rope_plan, .begin = lcpu_rope_begin};
+
+static int32_t probe(const lm_host *host, uint32_t *count)
+{
+    (void)host;
+    *count = 1;
+    return LLM_OK;
+}
+
+static int32_t open_device(const lm_host *host, uint32_t index, lm_device **out)
+{
+    if (index != 0)
+        return lm_fail(LLM_E_NOT_FOUND, "there is one CPU device, 'cpu:0'; not 'cpu:%u'",
+                       (unsigned)index);
+    lhost_device *base;
+    LM_TRY(lhost_device_create(host, &lm_backend_cpu, &kind, sizeof(lcpu_device), &base));
+    lcpu_device *d = (lcpu_device *)base;
+    lcpu_kernels_init(&d->k, lcpu_features() & ~host->cpu_features_masked);
+    int32_t rc = lcpu_team_create(&base->books, &base->host, &d->team);
+    if (rc < 0) {
+        lhost_device_close(&base->base);
+        return rc;
+    }
+    *out = &base->base;
+    return LLM_OK;
+}
+
+static void close_device(lm_device *device)
+{
+    if (device == NULL)
+        return;
+    lcpu_team_destroy(((lcpu_device *)device)->team);
+    lhost_device_close(device);
+}
+
+static int32_t info(lm_device *device, lm_device_info *out)
+{
+    const lcpu_device *d = (const lcpu_device *)device;
+    lhost_device_memory(out);
+    out->threads = lcpu_team_size(d->team);
+    snprintf(out->name, sizeof out->name, "CPU (%u threads, %s)", (unsigned)out->threads,
+             d->k.used == 0 ? "portable" : "vector kernels");
+    return LLM_OK;
+}
+
+/* --- sharing out ranges --------------------------------------------------------------------------
+ */
+
+typedef struct ranges {
+    lcpu_range_fn fn;
+    void *arg;
+    size_t count, grain;
+} ranges;
+
+static void run_range(void *arg, uint32_t task, uint32_t worker)
+{
+    const ranges *r = arg;
+    size_t first = task * r->grain, end = first + r->grain;
+    (void)worker;
+    r->fn(r->arg, first, end < r->count ? end : r->count);
+}
+
+void lcpu_ranges(lhost_run *r, size_t count, size_t grain, lcpu_range_fn fn, void *arg)
+{
+    ranges work = {fn, arg, count, grain == 0 ? 1 : grain};
+    lcpu_team_run(lcpu_of(r)->team, (uint32_t)((count + work.grain - 1) / work.grain), run_range,
+                  &work);
+}
+
+const lm_backend lm_backend_cpu = {
+    .struct_size = sizeof(lm_backend),
+    .version = LM_BACKEND_VERSION,
+    .name = "cpu",
+    .probe = probe,
+    .open = open_device,
+    .close = close_device,
+    .info = info,
+    .bytes = lhost_device_bytes,
+    .weight_query = lhost_weight_query,
+    .weight_load = lhost_weight_load,
+    .weight_destroy = lhost_weight_destroy,
+    .cache_query = lhost_cache_query,
+    .cache_create = lhost_cache_create,
+    .cache_destroy = lhost_cache_destroy,
+    .cache_grow = lhost_cache_grow,
+    .page_copy = lhost_page_copy,
+    .page_move = lhost_page_move,
+    .page_export = lhost_page_export,
+    .page_import = lhost_page_import,
+    .step_query = lhost_step_query,
+    .program_query = lhost_program_query,
+    .program_create = lhost_program_create,
+    .program_destroy = lhost_program_destroy,
+    .program_run = lhost_program_run,
+    .slot_write = lhost_slot_write,
+    .slot_read = lhost_slot_read,
+    .slot_host = lhost_slot_host,
+    .profile = lhost_profile,
+    .queue_create = lhost_queue_create,
+    .queue_destroy = lhost_queue_destroy,
+    .queue_signal = lhost_queue_signal,
+    .queue_wait = lhost_queue_wait,
+};

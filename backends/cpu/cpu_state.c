@@ -1,0 +1,180 @@
+/* cpu_state.c - steps with recurrent state: the short causal convolution and the Mamba-2
+ * recurrence, token after token. A sequence's state is read from one slot and written to another,
+ * or the same. */
+#include "backends/cpu/cpu.h"
+#include "backends/cpu/kernels/math.h"
+
+#include <string.h>
+
+/* One half of a sequence's state: 0 the convolution's, 1 the scan's. NULL to read: zeros. */
+static float *state_at(const lhost_run *r, uint32_t entry, uint32_t seq, int part, bool to_write)
+{
+    lhost_view v = lhost_view_of(r, entry, seq);
+    uint32_t slot = to_write ? v.pages->state_write : v.pages->state_read;
+    if (slot == LM_NONE)
+        return NULL;
+    return (float *)(void *)lhost_cache_at(v.cache, &v.member->parts[part], slot, 0, 0);
+}
+
+/* --- convolution
+ * ------------------------------------------------------------------------------------ */
+
+#define CHANNELS 256u /* of a task */
+
+typedef struct conv_job {
+    const lhost_run *r;
+    const lm_step *step;
+    const float *in, *weight, *bias;
+    float *out, *next; /* next: [workers, kernel - 1, CHANNELS] */
+    uint32_t n_parts;
+} conv_job;
+
+uint64_t lcpu_conv_scratch(const lhost_device *d, const lm_program_desc *desc, const lm_step *step)
+{
+    (void)desc;
+    return (uint64_t)lcpu_team_size(lcpu_device_of(d)->team) * (step->u.conv.kernel - 1) *
+           CHANNELS * sizeof(float);
+}
+
+/* The inputs `back` rows before row `i`: among the rows, in the state (oldest first), or NULL:
+ * zeros. */
+static const float *past(const lm_conv *conv, const float *rows, const float *state, uint32_t i,
+                         uint32_t back)
+{
+    if (back <= i)
+        return rows + (size_t)(i - back) * conv->channels;
+    if (state == NULL)
+        return NULL;
+    return state + (size_t)(conv->kernel - 1 - (back - i)) * conv->channels;
+}
+
+static void conv_row(const conv_job *j, const float *rows, const float *state, uint32_t i,
+                     uint32_t first, uint32_t end, float *out)
+{
+    const lm_conv *conv = &j->step->u.conv;
+    for (uint32_t c = first; c < end; c++)
+        out[c] = j->bias == NULL ? 0 : j->bias[c];
+    for (uint32_t k = 0; k < conv->kernel; k++) {
+        const float *x = past(conv, rows, state, i, conv->kernel - 1 - k);
+        for (uint32_t c = first; x != NULL && c < end; c++)
+            out[c] += j->weight[(size_t)c * conv->kernel + k] * x[c];
+    }
+    lcpu_of(j->r)->k.act(conv->act, out + first, NULL, out + first, end - first);
+}
+
+/* Channels of one sequence. */
+static void conv_part(void *arg, uint32_t task, uint32_t worker)
+{
+    const conv_job *j = arg;
+    const lm_conv *conv = &j->step->u.conv;
+    uint32_t s = task / j->n_parts, first = task % j->n_parts * CHANNELS, kept = conv->kernel - 1;
+    uint32_t end = first + CHANNELS < conv->channels ? first + CHANNELS : conv->channels;
+    const lm_run_seq *seq = &j->r->run->seqs[s];
+    size_t base = (size_t)seq->first_row * conv->channels;
+    const float *state = state_at(j->r, conv->cache, s, 0, false);
+    float *to = state_at(j->r, conv->cache, s, 0, true);
+    for (uint32_t i = 0; i < seq->n_rows; i++)
+        conv_row(j, j->in + base, state, i, first, end, j->out + base + (size_t)i * conv->channels);
+    float *next = j->next + (size_t)worker * kept * CHANNELS;
+    size_t bytes = (end - first) * sizeof *next;
+    for (uint32_t k = 0; k < kept; k++) {
+        const float *x = past(conv, j->in + base, state, seq->n_rows - 1, kept - 1 - k);
+        if (x != NULL)
+            memcpy(next + (size_t)k * CHANNELS, x + first, bytes);
+        else
+            memset(next + (size_t)k * CHANNELS, 0, bytes);
+    }
+    for (uint32_t k = 0; k < kept; k++)
+        memcpy(to + (size_t)k * conv->channels + first, next + (size_t)k * CHANNELS, bytes);
+}
+
+int32_t lcpu_conv(lhost_run *r, const lm_step *step)
+{
+    const lm_conv *conv = &step->u.conv;
+    conv_job j = {.r = r,
+                  .step = step,
+                  .in = lhost_slot(r, step->in[0]),
+                  .weight = lhost_vector(r, conv->weight),
+                  .bias = lhost_vector(r, conv->bias),
+                  .out = lhost_slot(r, step->out[0]),
+                  .next = lhost_scratch(r),
+                  .n_parts = (conv->channels + CHANNELS - 1) / CHANNELS};
+    lcpu_team_run(lcpu_of(r)->team, r->run->n_seqs * j.n_parts, conv_part, &j);
+    return LLM_OK;
+}
+
+/* --- scan
+ * --------------------------------------------------------------------------------------------- */
+
+typedef struct scan_job {
+    const lhost_run *r;
+    const lm_scan *scan;
+    const float *xbc, *dt, *a, *d, *dt_bias;
+    float *out;
+    uint32_t width;
+} scan_job;
+
+/* sum16 of h * c after h = decay h + push b. */
+static float advance(float *h, const float *b, const float *c, float decay, float push, uint32_t n)
+{
+    float lane[16] = {0};
+    for (uint32_t i = 0; i < n; i++)
+        h[i] = push * b[i] + h[i] * decay;
+    uint32_t i = 0;
+    for (; i + 16 <= n; i += 16)
+        for (uint32_t l = 0; l < 16; l++)
+            lane[l] += h[i + l] * c[i + l];
+    for (uint32_t l = 0; i + l < n; l++)
+        lane[l] += h[i + l] * c[i + l];
+    return lcpu_tree16(lane);
+}
+
+static void scan_row(const scan_job *j, size_t row, uint32_t head, float *h)
+{
+    const lm_scan *s = j->scan;
+    uint32_t inner = s->heads * s->head_dim, group = head / (s->heads / s->groups);
+    const float *xbc = j->xbc + row * j->width, *x = xbc + (size_t)head * s->head_dim;
+    const float *b = xbc + inner + (size_t)group * s->state, *c = b + (size_t)s->groups * s->state;
+    float *y = j->out + row * inner + (size_t)head * s->head_dim;
+    float dt = j->dt[row * s->heads + head] + (j->dt_bias == NULL ? 0 : j->dt_bias[head]);
+    lcpu_of(j->r)->k.act(LM_ACT_SOFTPLUS, &dt, NULL, &dt, 1);
+    float decay = lcpu_exp(dt * j->a[head]);
+    for (uint32_t p = 0; p < s->head_dim; p++, h += s->state) {
+        float sum = advance(h, b, c, decay, dt * x[p], s->state);
+        y[p] = j->d == NULL ? sum : j->d[head] * x[p] + sum;
+    }
+}
+
+/* One head of one sequence. */
+static void scan_head(void *arg, uint32_t task, uint32_t worker)
+{
+    const scan_job *j = arg;
+    uint32_t seq_index = task / j->scan->heads, head = task % j->scan->heads;
+    const lm_run_seq *seq = &j->r->run->seqs[seq_index];
+    size_t values = (size_t)j->scan->head_dim * j->scan->state;
+    const float *from = state_at(j->r, j->scan->cache, seq_index, 1, false);
+    float *h = state_at(j->r, j->scan->cache, seq_index, 1, true) + head * values;
+    (void)worker;
+    if (from == NULL)
+        memset(h, 0, values * sizeof *h);
+    else if (from + head * values != h)
+        memcpy(h, from + head * values, values * sizeof *h);
+    for (uint32_t i = 0; i < seq->n_rows; i++)
+        scan_row(j, seq->first_row + i, head, h);
+}
+
+int32_t lcpu_scan(lhost_run *r, const lm_step *step)
+{
+    const lm_scan *scan = &step->u.scan;
+    scan_job j = {.r = r,
+                  .scan = scan,
+                  .xbc = lhost_slot(r, step->in[0]),
+                  .dt = lhost_slot(r, step->in[1]),
+                  .a = lhost_vector(r, scan->a),
+                  .d = lhost_vector(r, scan->d),
+                  .dt_bias = lhost_vector(r, scan->dt_bias),
+                  .out = lhost_slot(r, step->out[0]),
+                  .width = lhost_width(r, step->in[0])};
+    lcpu_team_run(lcpu_of(r)->team, r->run->n_seqs * scan->heads, scan_head, &j);
+    return LLM_OK;
+}

@@ -1,0 +1,56 @@
+/* features.c - what the processor can do, asked from the processor itself. */
+#include "backends/cpu/kernels/kernels.h"
+
+#if defined(__x86_64__) && (defined(__GNUC__) || defined(__clang__))
+#include <cpuid.h>
+
+/* The registers the operating system saves on a switch. */
+static uint64_t saved_registers(void)
+{
+    uint32_t low, high;
+    __asm__ volatile("xgetbv" : "=a"(low), "=d"(high) : "c"(0));
+    return (uint64_t)high << 32 | low;
+}
+
+static uint64_t avx512_features(uint32_t leaf7_ebx, uint32_t leaf7_ecx)
+{
+    uint32_t wanted = bit_AVX512F | bit_AVX512BW | bit_AVX512DQ | bit_AVX512VL;
+    uint32_t a, b, c, d;
+    if ((leaf7_ebx & wanted) != wanted)
+        return 0;
+    uint64_t found = LCPU_AVX512;
+    if ((leaf7_ecx & bit_AVX512VNNI) != 0)
+        found |= LCPU_AVX512_VNNI;
+    if (__get_cpuid_count(7, 1, &a, &b, &c, &d) && (a & 1u << 5) != 0)
+        found |= LCPU_AVX512_BF16;
+    return found;
+}
+
+uint64_t lcpu_features(void)
+{
+    uint32_t a, b, c, d, leaf1_ecx;
+    if (!__get_cpuid(1, &a, &b, &leaf1_ecx, &d) || (leaf1_ecx & bit_OSXSAVE) == 0)
+        return 0;
+    uint64_t saved = saved_registers();
+    uint32_t wanted = bit_AVX | bit_FMA | bit_F16C;
+    if ((saved & 6) != 6 || (leaf1_ecx & wanted) != wanted ||
+        !__get_cpuid_count(7, 0, &a, &b, &c, &d) || (b & bit_AVX2) == 0)
+        return 0;
+    return LCPU_AVX2 | ((saved & 0xe0) == 0xe0 ? avx512_features(b, c) : 0);
+}
+
+#elif defined(__aarch64__)
+
+uint64_t lcpu_features(void)
+{
+    return LCPU_NEON;
+}
+
+#else
+
+uint64_t lcpu_features(void)
+{
+    return 0;
+}
+
+#endif

@@ -1,0 +1,20 @@
+"""Run language models inside your program.
+
+    import libllm
+    with libllm.Model("model.gguf") as model:
+        for piece in model.generate("The sky is"):
+            print(piece, end="", flush=True)
+"""
+
+from ._ffi import Error, lib as _lib
+from ._model import Model, ModelInfo
+from ._sampler import Sampler
+from ._session import Piece, Session
+from ._tokenizer import Tokenizer
+
+__all__ = ["Error", "Model", "ModelInfo", "Piece", "Sampler", "Session", "Tokenizer", "version"]
+
+
+def version() -> str:
+    """The version of the C library that is loaded."""
+    return _lib.llm_version_string().decode()

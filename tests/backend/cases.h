@@ -1,0 +1,31 @@
+/* cases - the networks that every backend is tried with, by family of steps. */
+#ifndef TEST_BACKEND_CASES_H
+#define TEST_BACKEND_CASES_H
+
+#include "backend/rig.h"
+
+typedef struct rig_case {
+    const char *name;
+    void (*build)(rig_model *m, uint32_t variant);
+    uint32_t variant;
+    uint32_t kind;       /* the step whose tolerance holds */
+    bool coarse_numbers; /* int8 activations or a quantised cache: the wider tolerance */
+    bool whole;          /* a sequence goes in with one run */
+} rig_case;
+
+typedef struct rig_cases {
+    const rig_case *list;
+    size_t count;
+} rig_cases;
+
+extern const rig_cases cases_linear, cases_values, cases_attn, cases_moe, cases_state, cases_model;
+
+/* Everything above; NULL after the last. */
+const rig_case *case_at(size_t index);
+
+/* Largest difference from `ref` that a step may have, see tolerances.c. */
+double tolerance_of(const rig_case *c);
+
+#define CASES_OF(name, array) const rig_cases name = {array, sizeof array / sizeof array[0]}
+
+#endif

@@ -1,0 +1,105 @@
+/* cases_linear.c - multiplications: every format, odd shapes, bias and scale, heads and experts. */
+#include "backend/cases.h"
+
+#include <math.h>
+
+/* Variant: format; widths that no tile divides. */
+static void build_format(rig_model *m, uint32_t format)
+{
+    uint32_t block = lm_format_by_id(format)->block;
+    uint32_t cols = block == 1 ? 83 : block == 256 ? 512 : 160, rows = 37;
+    uint32_t in = rig_input(m, cols), out = rig_slot(m, rows);
+    lm_step step = rig_make(LM_STEP_LINEAR, in, LM_NONE, out);
+    step.u.linear = (lm_linear){rig_matrix(m, format, rows, cols), LM_NONE, LM_NONE, 0};
+    rig_step(m, &step);
+    rig_output(m, out);
+}
+
+/* Variant: rows of the weight, from one to several tiles; with bias and scale. */
+static void build_bias(rig_model *m, uint32_t rows)
+{
+    uint32_t in = rig_input(m, 64), out = rig_slot(m, rows);
+    lm_step step = rig_make(LM_STEP_LINEAR, in, LM_NONE, out);
+    step.u.linear =
+        (lm_linear){rig_matrix(m, LM_F32, rows, 64), rig_vector(m, rows, 0, 1), LM_NONE, 0.5f};
+    rig_step(m, &step);
+    rig_output(m, out);
+}
+
+/* Variant: columns, around the sixteen lanes. */
+static void build_columns(rig_model *m, uint32_t cols)
+{
+    uint32_t in = rig_input(m, cols), out = rig_slot(m, 9);
+    lm_step step = rig_make(LM_STEP_LINEAR, in, LM_NONE, out);
+    step.u.linear = (lm_linear){rig_matrix(m, LM_F16, 9, cols), LM_NONE, LM_NONE, 0};
+    rig_step(m, &step);
+    rig_output(m, out);
+}
+
+static void build_heads(rig_model *m, uint32_t format)
+{
+    uint32_t heads = 5, cols = 64, rows = 21;
+    uint32_t in = rig_input(m, heads * cols), out = rig_slot(m, heads * rows);
+    uint32_t w = rig_weight(m, format, rows, cols, heads, LM_USE_MATMUL, 0, 1 / sqrt(cols));
+    lm_step step = rig_make(LM_STEP_LINEAR_HEADS, in, LM_NONE, out);
+    step.u.heads.linear = (lm_linear){w, rig_vector(m, heads * rows, 0, 1), LM_NONE, 0};
+    step.u.heads.heads = heads;
+    rig_step(m, &step);
+    rig_output(m, out);
+}
+
+/* Variant: format, plus 1000 when each expert has an input of its own. Ids include -1: no expert.
+ */
+static void build_experts(rig_model *m, uint32_t variant)
+{
+    bool own = variant >= 1000;
+    uint32_t format = variant % 1000, experts = 6, used = 3, cols = 96, rows = 19;
+    uint32_t in = rig_input(m, own ? used * cols : cols), ids = rig_input_ids(m, used, experts);
+    uint32_t out = rig_slot(m, used * rows);
+    uint32_t w = rig_weight(m, format, rows, cols, experts, LM_USE_EXPERT, 0, 1 / sqrt(cols));
+    lm_step step = rig_make(LM_STEP_LINEAR_EXPERT, in, ids, out);
+    step.u.expert.linear = (lm_linear){w, rig_vector(m, experts * rows, 0, 1), LM_NONE, 0};
+    step.u.expert.used = used;
+    step.u.expert.per_expert_input = own;
+    rig_step(m, &step);
+    rig_output(m, out);
+}
+
+#define FORMAT(id, coarse)                                                                         \
+    {                                                                                              \
+        "linear " #id, build_format, LM_##id, LM_STEP_LINEAR, coarse, false                        \
+    }
+
+static const rig_case list[] = {
+    FORMAT(F32, false),
+    FORMAT(F16, false),
+    FORMAT(BF16, false),
+    FORMAT(Q4_0, true),
+    FORMAT(Q4_1, false),
+    FORMAT(Q5_0, false),
+    FORMAT(Q5_1, false),
+    FORMAT(Q8_0, true),
+    FORMAT(Q2_K, false),
+    FORMAT(Q3_K, false),
+    FORMAT(Q4_K, true),
+    FORMAT(Q5_K, false),
+    FORMAT(Q6_K, true),
+    FORMAT(IQ4_NL, false),
+    FORMAT(IQ4_XS, false),
+    {"linear one row", build_bias, 1, LM_STEP_LINEAR, false, false},
+    {"linear 16 rows", build_bias, 16, LM_STEP_LINEAR, false, false},
+    {"linear 77 rows", build_bias, 77, LM_STEP_LINEAR, false, false},
+    {"linear 1 column", build_columns, 1, LM_STEP_LINEAR, false, false},
+    {"linear 15 columns", build_columns, 15, LM_STEP_LINEAR, false, false},
+    {"linear 17 columns", build_columns, 17, LM_STEP_LINEAR, false, false},
+    {"linear_heads F32", build_heads, LM_F32, LM_STEP_LINEAR_HEADS, false, false},
+    {"linear_heads Q8_0", build_heads, LM_Q8_0, LM_STEP_LINEAR_HEADS, true, false},
+    {"linear_expert F32", build_experts, LM_F32, LM_STEP_LINEAR_EXPERT, false, false},
+    {"linear_expert F32 own inputs", build_experts, 1000 + LM_F32, LM_STEP_LINEAR_EXPERT, false,
+     false},
+    {"linear_expert Q8_0", build_experts, LM_Q8_0, LM_STEP_LINEAR_EXPERT, true, false},
+    {"linear_expert Q4_0 own inputs", build_experts, 1000 + LM_Q4_0, LM_STEP_LINEAR_EXPERT, true,
+     false},
+};
+
+CASES_OF(cases_linear, list);

@@ -1,0 +1,94 @@
+/* suite_exact.c - the promise of exact numerics: the same bits for any number of threads, any
+ * cutting of the prompt, any page size and order, any neighbours in the batch. */
+#include "backend/suites.h"
+
+/* A host's pool that runs its tasks in falling order on the calling thread. */
+static void backwards(void *user, uint32_t count, llm_task_fn task, void *arg)
+{
+    (void)user;
+    for (uint32_t i = count; i > 0; i--)
+        task(arg, i - 1);
+}
+
+typedef struct variation {
+    const char *name;
+    rig_options o;
+    uint32_t chunk; /* 0: whole */
+    bool together;
+    bool resized; /* allowed for cases that must go in whole */
+} variation;
+
+static const variation variations[] = {
+    {"two threads", {.threads = 2}, 0, false, true},
+    {"five threads", {.threads = 5}, 0, false, true},
+    {"sixteen threads", {.threads = 16}, 0, true, true},
+    {"a pool of the host", {.threads = 4, .parallel = backwards}, 0, true, true},
+    {"pages of 16, shuffled", {.page_tokens = 16, .shuffle = 3}, 0, true, true},
+    {"pages of 64", {.page_tokens = 64, .shuffle = 4, .threads = 2}, 0, false, true},
+    {"pages of 128", {.page_tokens = 128}, 0, true, true},
+    {"one by one", {.threads = 2, .free_pages = true}, 1, false, false},
+    {"one by one, together", {.threads = 3}, 1, true, false},
+    {"sevens", {.threads = 2, .page_tokens = 16, .free_pages = true}, 7, true, false},
+    {"thirty-twos", {.threads = 1, .mapped = true}, 32, false, false},
+};
+
+static void same_bits(void **state)
+{
+    const rig_case *c = *state;
+    static const uint32_t lengths[RIG_SEQS] = {70, 3, 41, 0};
+    rig_model m;
+    rig first;
+    rig_model_init(&m, 21);
+    c->build(&m, c->variant);
+    rig_options o = {.backend = suite_backend, .max_rows = 128};
+    rig_open(&first, &m, &o);
+    rig_feed(&first, lengths, 128, false);
+    for (size_t i = 0; i < sizeof variations / sizeof variations[0]; i++) {
+        const variation *v = &variations[i];
+        if (c->whole && !v->resized)
+            continue;
+        rig other;
+        o = v->o;
+        o.backend = suite_backend;
+        o.max_rows = 128;
+        rig_open(&other, &m, &o);
+        rig_feed(&other, lengths, v->chunk == 0 ? 128 : v->chunk, v->together);
+        rig_same(&other, &first, v->name);
+        rig_close(&other);
+    }
+    rig_close(&first);
+    rig_model_finish(&m);
+}
+
+/* Across the borders of splits, where one row's splits may be shared out and many rows' are not. */
+static void same_bits_long(void **state)
+{
+    const rig_case *c = *state;
+    static const uint32_t lengths[RIG_SEQS] = {1060, 0, 0, 0}, early[RIG_SEQS] = {1040, 0, 0, 0};
+    rig_model m;
+    rig whole, split;
+    rig_model_init(&m, 22);
+    c->build(&m, c->variant);
+    rig_options o = {.backend = suite_backend, .max_rows = 600, .threads = 1};
+    rig_open(&whole, &m, &o);
+    rig_feed(&whole, lengths, 600, false);
+    o.threads = 3;
+    o.page_tokens = 16;
+    rig_open(&split, &m, &o);
+    rig_feed(&split, early, 530, false);
+    rig_feed(&split, lengths, 1, false);
+    rig_same(&split, &whole, "splits");
+    rig_close(&whole);
+    rig_close(&split);
+    rig_model_finish(&m);
+}
+
+void suite_exact(suite *s)
+{
+    const rig_case *c;
+    for (size_t i = 0; (c = case_at(i)) != NULL; i++) {
+        suite_add(s, same_bits, c, "same bits", c->name);
+        if (c->kind == LM_STEP_ATTN_PAGED && !c->whole)
+            suite_add(s, same_bits_long, c, "same bits, long", c->name);
+    }
+}

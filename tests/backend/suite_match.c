@@ -1,0 +1,98 @@
+/* suite_match.c - every case on the backend under test and on ref, fed alike: within the tolerance
+ * of its kind. Also with every cache type. */
+#include "backend/suites.h"
+
+static void feed(rig *r, const rig_case *c)
+{
+    static const uint32_t whole[RIG_SEQS] = {33, 1, 20, 5};
+    if (c->whole)
+        rig_feed(r, whole, 80, true);
+    else
+        rig_feed_mixed(r);
+}
+
+static void compare(const rig_case *c, const rig_model *m, rig_options o)
+{
+    rig got, wanted;
+    rig_open(&got, m, &o);
+    feed(&got, c);
+    o.backend = "ref";
+    o.threads = 1;
+    o.page_tokens = 64;
+    o.shuffle = 0;
+    rig_open(&wanted, m, &o);
+    feed(&wanted, c);
+    rig_compare(&got, &wanted, tolerance_of(c), c->name);
+    rig_close(&got);
+    rig_close(&wanted);
+}
+
+static void matches(void **state)
+{
+    const rig_case *c = *state;
+    rig_model m;
+    rig_model_init(&m, 11);
+    c->build(&m, c->variant);
+    rig_options o = {
+        .backend = suite_backend, .threads = 3, .page_tokens = 16, .shuffle = 5, .mapped = true};
+    compare(c, &m, o);
+    o.mapped = false;
+    o.page_tokens = 128;
+    compare(c, &m, o);
+    rig_model_finish(&m);
+}
+
+/* Keys and values in every type a cache may have. */
+static void cache_types(void **state)
+{
+    const rig_case *c = *state;
+    static const uint32_t types[][2] = {{LM_F16, LM_F16},
+                                        {LM_BF16, LM_BF16},
+                                        {LM_Q8_0, LM_Q8_0},
+                                        {LM_F16, LM_F32},
+                                        {LM_Q8_0, LM_F16}};
+    for (size_t i = 0; i < sizeof types / sizeof types[0]; i++) {
+        rig_model m;
+        rig_model_init(&m, 12 + i);
+        c->build(&m, c->variant);
+        rig_options o = {.backend = suite_backend,
+                         .threads = 2,
+                         .k_format = types[i][0],
+                         .v_format = types[i][1]};
+        compare(c, &m, o);
+        rig_model_finish(&m);
+    }
+}
+
+static void long_context(void **state)
+{
+    const rig_case *c = *state;
+    static const uint32_t lengths[RIG_SEQS] = {1100, 530, 0, 0};
+    rig_model m;
+    rig got, wanted;
+    rig_model_init(&m, 13);
+    c->build(&m, c->variant);
+    rig_options o = {.backend = suite_backend, .threads = 2, .max_rows = 600, .free_pages = true};
+    rig_open(&got, &m, &o);
+    o.backend = "ref";
+    rig_open(&wanted, &m, &o);
+    rig_feed(&got, lengths, 300, true);
+    rig_feed(&wanted, lengths, 300, true);
+    rig_compare(&got, &wanted, tolerance_of(c), c->name);
+    rig_close(&got);
+    rig_close(&wanted);
+    rig_model_finish(&m);
+}
+
+void suite_match(suite *s)
+{
+    const rig_case *c;
+    for (size_t i = 0; (c = case_at(i)) != NULL; i++) {
+        suite_add(s, matches, c, "matches ref", c->name);
+        if (c->kind == LM_STEP_ATTN_PAGED) {
+            suite_add(s, cache_types, c, "cache types", c->name);
+            if (!c->whole)
+                suite_add(s, long_context, c, "long context", c->name);
+        }
+    }
+}

@@ -1,0 +1,65 @@
+/* test_backend.c - the one suite for all backends: test_backend --backend=NAME [--only=PREFIX]. */
+#include "backend/suites.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+const char *suite_backend = "cpu";
+
+bool suite_computes(void)
+{
+    return strcmp(suite_backend, "null") != 0;
+}
+
+void suite_add(suite *s, CMUnitTestFunction fn, const void *state, const char *prefix,
+               const char *name)
+{
+    if (s->count == s->capacity) {
+        s->capacity = s->capacity == 0 ? 64 : 2 * s->capacity;
+        s->tests = realloc(s->tests, s->capacity * sizeof *s->tests);
+    }
+    size_t size = strlen(prefix) + strlen(name) + 3;
+    char *full = malloc(size);
+    snprintf(full, size, "%s%s%s", prefix, name[0] == '\0' ? "" : ": ", name);
+    s->tests[s->count++] = (struct CMUnitTest){
+        .name = full, .test_func = fn, .initial_state = (void *)(uintptr_t)state};
+}
+
+static void keep_only(suite *s, const char *prefix)
+{
+    size_t kept = 0;
+    for (size_t i = 0; i < s->count; i++) {
+        if (strncmp(s->tests[i].name, prefix, strlen(prefix)) == 0)
+            s->tests[kept++] = s->tests[i];
+        else
+            free((void *)(uintptr_t)s->tests[i].name);
+    }
+    s->count = kept;
+}
+
+int main(int argc, char **argv)
+{
+    const char *only = "";
+    for (int i = 1; i < argc; i++) {
+        if (strncmp(argv[i], "--backend=", 10) == 0)
+            suite_backend = argv[i] + 10;
+        else if (strncmp(argv[i], "--only=", 7) == 0)
+            only = argv[i] + 7;
+        else
+            return fprintf(stderr, "usage: test_backend [--backend=NAME] [--only=PREFIX]\n"), 2;
+    }
+    suite s = {0};
+    if (suite_computes()) {
+        suite_match(&s);
+        suite_exact(&s);
+    }
+    suite_cache(&s);
+    suite_memory(&s);
+    keep_only(&s, only);
+    int failed =
+        s.count == 0 ? 1 : _cmocka_run_group_tests(suite_backend, s.tests, s.count, NULL, NULL);
+    for (size_t i = 0; i < s.count; i++)
+        free((void *)(uintptr_t)s.tests[i].name);
+    free(s.tests);
+    return failed;
+}

@@ -1,0 +1,581 @@
+/* test_kernels.c - every kernel of the CPU backend against plain C, on numbers chosen to hurt; the
+ * kernels of every instruction set this processor has against the portable ones, bit for bit where
+ * the level's arithmetic is the same. `test_kernels --bench` measures them instead. */
+#include "support/support.h"
+
+#include "backends/cpu/kernels/kernels.h"
+#include "backends/cpu/kernels/math.h"
+#include "base/os.h"
+#include "quant/q_legacy.h"
+#include "step/step.h"
+
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+/* The sets to try: the mask of features each leaves. */
+static const struct {
+    const char *name;
+    uint64_t features;
+} levels[] = {
+    {"portable", 0},
+    {"avx2", LCPU_AVX2},
+    {"avx512", LCPU_AVX2 | LCPU_AVX512},
+    {"avx512 vnni", LCPU_AVX2 | LCPU_AVX512 | LCPU_AVX512_VNNI},
+    {"all", ~(uint64_t)0},
+};
+#define LEVELS (sizeof levels / sizeof levels[0])
+
+static lcpu_kernels kernels_of(size_t level)
+{
+    lcpu_kernels k;
+    lcpu_kernels_init(&k, lcpu_features() & levels[level].features);
+    return k;
+}
+
+/* --- numbers -------------------------------------------------------------------------------------
+ */
+
+enum { NORMAL, TINY, HUGE_ONES, ZEROS, SPIKES, ALTERNATING, KINDS };
+
+static void numbers(float *x, size_t n, int kind, uint64_t seed)
+{
+    for (size_t i = 0; i < n; i++) {
+        double v = test_random_normal(&seed);
+        x[i] = (float)(kind == TINY          ? v * 1e-41
+                       : kind == HUGE_ONES   ? v * 1e15
+                       : kind == ZEROS       ? 0
+                       : kind == SPIKES      ? (i % 37 == 5 ? v * 1000 : v * 1e-3)
+                       : kind == ALTERNATING ? (i % 2 ? 1 : -1) * (1 + i * 1e-7)
+                                             : v);
+    }
+}
+
+static double dot_double(const float *a, const float *b, size_t n, double *size)
+{
+    double sum = 0;
+    *size = 0;
+    for (size_t i = 0; i < n; i++) {
+        sum += (double)a[i] * b[i];
+        *size += fabs((double)a[i] * b[i]);
+    }
+    return sum;
+}
+
+static bool same_float(float a, float b)
+{
+    return memcmp(&a, &b, sizeof a) == 0 || (isnan(a) && isnan(b));
+}
+
+/* --- conversions
+ * ------------------------------------------------------------------------------------ */
+
+static void decode_all_patterns(void **state)
+{
+    (void)state;
+    uint16_t *patterns = malloc(65536 * sizeof *patterns);
+    float *got = malloc(65536 * sizeof *got);
+    for (uint32_t i = 0; i < 65536; i++)
+        patterns[i] = (uint16_t)i;
+    for (size_t level = 0; level < LEVELS; level++) {
+        lcpu_kernels k = kernels_of(level);
+        k.f16_decode(patterns, got, 65536);
+        for (uint32_t i = 0; i < 65536; i++)
+            assert_true(same_float(got[i], lm_f16_to_f32((uint16_t)i)));
+        k.bf16_decode(patterns, got, 65536);
+        for (uint32_t i = 0; i < 65536; i++)
+            assert_true(same_float(got[i], lm_bf16_to_f32((uint16_t)i)));
+        k.f16_decode((char *)patterns + 1, got, 33); /* mapped data has no alignment */
+        for (uint32_t i = 0; i < 33; i++)
+            assert_true(same_float(got[i], lm_f16_to_f32((uint16_t)(i >> 8 | (i + 1) << 8))));
+    }
+    free(patterns);
+    free(got);
+}
+
+/* --- f32 products
+ * ------------------------------------------------------------------------------------- */
+
+enum { MAX_K = 300, MAX_W = 5, MAX_X = 7 };
+
+/* The canonical sum, written as the numerics page says it. */
+static float dot16(const float *w, const float *x, uint32_t k)
+{
+    float lane[16] = {0};
+    for (uint32_t i = 0; i < k; i++)
+        lane[i % 16] = w[i] * x[i] + lane[i % 16];
+    for (int step = 8; step > 0; step /= 2)
+        for (int l = 0; l < step; l++)
+            lane[l] += lane[l + step];
+    return lane[0];
+}
+
+static void check_f32(const lcpu_kernels *k, bool portable, uint32_t cols, uint32_t n_w,
+                      uint32_t n_x, int kind)
+{
+    static float w[MAX_W * (MAX_K + 3)], x[MAX_X][MAX_K], out[MAX_X][MAX_W + 2];
+    const float *rows[MAX_X];
+    float *outs[MAX_X];
+    numbers(w, sizeof w / sizeof w[0], kind, cols);
+    for (uint32_t i = 0; i < n_x; i++) {
+        numbers(x[i], cols, NORMAL, i + 7);
+        rows[i] = x[i];
+        outs[i] = out[i];
+        for (uint32_t o = 0; o < MAX_W + 2; o++)
+            out[i][o] = 77;
+    }
+    k->f32_matmul(w, MAX_K + 3, n_w, rows, n_x, cols, outs, 1);
+    for (uint32_t i = 0; i < n_x; i++) {
+        assert_true(out[i][0] == 77 && out[i][n_w + 1] == 77);
+        for (uint32_t o = 0; o < n_w; o++) {
+            const float *row = w + (size_t)o * (MAX_K + 3);
+            double size, exact = dot_double(row, x[i], cols, &size);
+            if (portable)
+                assert_true(same_float(out[i][o + 1], dot16(row, x[i], cols)));
+            assert_true(fabs(out[i][o + 1] - exact) <= size * 1e-6 + cols * 1e-45);
+        }
+    }
+}
+
+static void f32_products(void **state)
+{
+    (void)state;
+    static const uint32_t widths[] = {1, 2, 15, 16, 17, 31, 32, 33, 64, 100, 255, 300};
+    for (size_t level = 0; level < LEVELS; level++) {
+        lcpu_kernels k = kernels_of(level);
+        for (size_t i = 0; i < sizeof widths / sizeof widths[0]; i++)
+            for (uint32_t n_x = 1; n_x <= MAX_X; n_x++)
+                for (int kind = 0; kind < KINDS; kind++)
+                    check_f32(&k, k.used == 0, widths[i], 1 + (n_x + i) % MAX_W, n_x, kind);
+    }
+}
+
+/* A row's result is the same whoever its neighbours are. */
+static void f32_neighbours(void **state)
+{
+    (void)state;
+    static float w[4 * 100], x[MAX_X][100], together[MAX_X][4], alone[4];
+    const float *rows[MAX_X];
+    float *outs[MAX_X], *one = alone;
+    numbers(w, 400, NORMAL, 1);
+    for (uint32_t i = 0; i < MAX_X; i++) {
+        numbers(x[i], 100, i == 3 ? HUGE_ONES : NORMAL, i);
+        rows[i] = x[i];
+        outs[i] = together[i];
+    }
+    x[4][50] = NAN;
+    for (size_t level = 0; level < LEVELS; level++) {
+        lcpu_kernels k = kernels_of(level);
+        k.f32_matmul(w, 100, 4, rows, MAX_X, 100, outs, 0);
+        for (uint32_t i = 0; i < MAX_X; i++) {
+            k.f32_matmul(w, 100, 4, &rows[i], 1, 100, &one, 0);
+            for (int o = 0; o < 4; o++)
+                assert_true(same_float(alone[o], together[i][o]) && isnan(alone[o]) == (i == 4));
+        }
+    }
+}
+
+static void sums(void **state)
+{
+    (void)state;
+    static float x[MAX_K], ones[MAX_K];
+    for (uint32_t i = 0; i < MAX_K; i++)
+        ones[i] = 1;
+    for (size_t level = 0; level < LEVELS; level++) {
+        lcpu_kernels k = kernels_of(level);
+        for (uint32_t n = 1; n <= MAX_K; n++) {
+            for (int kind = 0; kind < KINDS; kind++) {
+                numbers(x, n, kind, n);
+                double size, exact = dot_double(x, ones, n, &size), square = 0;
+                assert_true(fabs(k.sum(x, n) - exact) <= size * 1e-6 + n * 1e-45);
+                float mean = (float)(exact / n);
+                for (uint32_t i = 0; i < n; i++)
+                    square += ((double)x[i] - mean) * ((double)x[i] - mean);
+                assert_true(fabs(k.sum_squares(x, mean, n) - square) <= square * 2e-6 + 1e-40);
+            }
+        }
+    }
+}
+
+/* --- int8 products
+ * --------------------------------------------------------------------------------------- */
+
+static const uint32_t int8_formats[] = {LM_Q8_0, LM_Q4_0, LM_Q4_K, LM_Q6_K};
+#define INT8_FORMATS (sizeof int8_formats / sizeof int8_formats[0])
+
+/* The activations as the numerics page quantises them: reference, in doubles where exact. */
+static void quantised(const float *x, uint32_t k, double *back)
+{
+    for (uint32_t b = 0; b < k; b += 32) {
+        float largest = 0;
+        for (uint32_t i = 0; i < 32; i++)
+            largest = fmaxf(largest, fabsf(x[b + i]));
+        float inverse = largest > 0 ? 127 / largest : 0, scale = largest / 127;
+        for (uint32_t i = 0; i < 32; i++)
+            back[b + i] = (double)nearbyintf(x[b + i] * inverse) * scale;
+    }
+}
+
+static void check_int8(const lcpu_kernels *k, const lm_format *f, uint32_t cols, uint32_t n_x,
+                       int kind)
+{
+    enum { W = 5 };
+    size_t row_bytes = k->int8.row_bytes(cols), packed = cols / f->block * f->bytes;
+    float *w = malloc(W * cols * sizeof *w), *x = malloc(n_x * cols * sizeof *x);
+    uint8_t *file = malloc(W * packed + 1), *panel = malloc(W * row_bytes),
+            *acts = malloc(n_x * row_bytes);
+    double *back = malloc(cols * sizeof *back);
+    float out[8][W + 1], *outs[8];
+    const void *rows[8];
+    numbers(w, (size_t)W * cols, kind == HUGE_ONES || kind == TINY ? NORMAL : kind, 3);
+    f->encode(w, NULL, file + 1, (size_t)W * cols); /* mapped data has no alignment */
+    f->decode(file + 1, w, (size_t)W * cols);
+    numbers(x, (size_t)n_x * cols, kind == TINY ? NORMAL : kind, 4);
+    for (uint32_t o = 0; o < W; o++)
+        lcpu_unpacker_of(k, f)(file + 1 + o * packed, cols, panel + o * row_bytes);
+    for (uint32_t i = 0; i < n_x; i++) {
+        k->int8.quantise(x + (size_t)i * cols, cols, acts + i * row_bytes);
+        rows[i] = acts + i * row_bytes;
+        outs[i] = out[i];
+    }
+    k->int8.matmul(panel, W, rows, n_x, cols, outs, 1);
+    for (uint32_t i = 0; i < n_x; i++) {
+        quantised(x + (size_t)i * cols, cols, back);
+        for (uint32_t o = 0; o < W; o++) {
+            double sum = 0, size = 0, largest = 0;
+            for (uint32_t c = 0; c < cols; c++)
+                largest = fmax(largest, fabs(w[(size_t)o * cols + c]));
+            for (uint32_t c = 0; c < cols; c++) {
+                sum += w[(size_t)o * cols + c] * back[c];
+                size += largest * fabs(back[c]);
+            }
+            /* Blocks are exact but for the rounding of scales and of the sum; minima, which are as
+             * large as the largest weights, are taken off again. */
+            if (fabs(out[i][o + 1] - sum) > size * 4e-6 + 1e-30)
+                fail_msg("%s: %g where %g is right", f->name, (double)out[i][o + 1], sum);
+        }
+    }
+    free(w), free(x), free(file), free(panel), free(acts), free(back);
+}
+
+static void int8_products(void **state)
+{
+    (void)state;
+    for (size_t level = 0; level < LEVELS; level++) {
+        lcpu_kernels k = kernels_of(level);
+        assert_true(k.n_unpackers >= INT8_FORMATS);
+        for (size_t i = 0; i < INT8_FORMATS; i++) {
+            const lm_format *f = lm_format_by_id(int8_formats[i]);
+            for (uint32_t n_x = 1; n_x <= 8; n_x++)
+                for (int kind = 0; kind < KINDS; kind++)
+                    check_int8(&k, f, f->block * (1 + n_x % 3), n_x, kind);
+        }
+    }
+}
+
+/* The kernels of a level answer the portable ones' bits: integers are exact, and the order of the
+ * float operations is fixed; only fused multiply-add may differ, in the last places. */
+static void int8_is_one_arithmetic(void **state)
+{
+    (void)state;
+    enum { COLS = 512, W = 20, X = 6 };
+    static float x[X][COLS], w[W * COLS], wanted[X][W], got[X][W];
+    static uint8_t file[W * COLS * 2];
+    lcpu_kernels portable = kernels_of(0);
+    for (size_t level = 0; level < LEVELS; level++) {
+        lcpu_kernels k = kernels_of(level);
+        const lcpu_kernels *both[] = {&portable, &k};
+        for (size_t i = 0; i < INT8_FORMATS; i++) {
+            const lm_format *f = lm_format_by_id(int8_formats[i]);
+            numbers(w, W * COLS, NORMAL, i);
+            f->encode(w, NULL, file, W * COLS);
+            for (int which = 0; which < 2; which++) {
+                const lcpu_kernels *t = both[which];
+                size_t bytes = t->int8.row_bytes(COLS);
+                uint8_t *panel = malloc(W * bytes), *acts = malloc(X * bytes);
+                const void *rows[X];
+                float *outs[X];
+                for (int r = 0; r < X; r++) {
+                    numbers(x[r], COLS, NORMAL, 50 + (uint64_t)r);
+                    t->int8.quantise(x[r], COLS, acts + (size_t)r * bytes);
+                    rows[r] = acts + (size_t)r * bytes;
+                    outs[r] = which == 0 ? wanted[r] : got[r];
+                }
+                for (int o = 0; o < W; o++)
+                    lcpu_unpacker_of(t, f)(file + (size_t)o * (COLS / f->block * f->bytes), COLS,
+                                           panel + (size_t)o * bytes);
+                t->int8.matmul(panel, W, rows, X, COLS, outs, 0);
+                free(panel), free(acts);
+            }
+            for (int r = 0; r < X; r++)
+                for (int o = 0; o < W; o++)
+                    assert_true(fabsf(got[r][o] - wanted[r][o]) <= (k.used == 0 ? 0 : 1e-4f));
+        }
+    }
+}
+
+static void int8_spreads_wrong_numbers(void **state)
+{
+    (void)state;
+    static const float wrong[] = {NAN, INFINITY, -INFINITY};
+    const lm_format *f = lm_format_by_id(LM_Q8_0);
+    for (size_t level = 0; level < LEVELS; level++) {
+        lcpu_kernels k = kernels_of(level);
+        for (size_t i = 0; i < 3; i++) {
+            float w[64], x[64], out, *outs = &out;
+            uint8_t file[68];
+            numbers(w, 64, NORMAL, 1);
+            numbers(x, 64, NORMAL, 2);
+            x[40] = wrong[i];
+            f->encode(w, NULL, file, 64);
+            void *panel = malloc(k.int8.row_bytes(64)), *act = malloc(k.int8.row_bytes(64));
+            const void *rows = act;
+            lcpu_unpacker_of(&k, f)(file, 64, panel);
+            k.int8.quantise(x, 64, act);
+            k.int8.matmul(panel, 1, &rows, 1, 64, &outs, 0);
+            assert_true(isnan(out));
+            free(panel), free(act);
+        }
+    }
+}
+
+/* Extremes of the integers: the largest products a block can have must not overflow. */
+static void int8_extremes(void **state)
+{
+    (void)state;
+    for (size_t level = 0; level < LEVELS; level++) {
+        lcpu_kernels k = kernels_of(level);
+        lm_block_q8_0 w = {.d = lm_half_from(1)};
+        float x[32], out, *outs = &out;
+        for (int sign = -1; sign <= 1; sign += 2) {
+            for (int i = 0; i < 32; i++) {
+                w.q[i] = (int8_t)(sign < 0 ? -128 : 127);
+                x[i] = 127;
+            }
+            void *panel = malloc(k.int8.row_bytes(32)), *act = malloc(k.int8.row_bytes(32));
+            const void *rows = act;
+            lcpu_unpacker_of(&k, lm_format_by_id(LM_Q8_0))((const uint8_t *)&w, 32, panel);
+            k.int8.quantise(x, 32, act);
+            k.int8.matmul(panel, 1, &rows, 1, 32, &outs, 0);
+            assert_true(out == 32.0f * 127 * (float)w.q[0]);
+            free(panel), free(act);
+        }
+    }
+}
+
+/* --- functions
+ * -------------------------------------------------------------------------------------------- */
+
+static void exponentials(void **state)
+{
+    (void)state;
+    double worst = 0, worst_tanh = 0;
+    for (double x = -87.3; x < 88.3; x += 0.00173) {
+        float f = (float)x;
+        worst = fmax(worst, fabs(lcpu_exp(f) / exp(f) - 1));
+        worst_tanh = fmax(worst_tanh, fabs(lcpu_tanh(f / 8) - tanh(f / 8)));
+    }
+    assert_true(worst < 2e-7 && worst_tanh < 2e-7);
+    for (double x = 1e-6; x < 0.7; x *= 1.01)
+        assert_true(fabs(lcpu_tanh((float)x) / tanh((float)x) - 1) < 3e-7);
+    assert_true(lcpu_exp(0) == 1 && lcpu_exp(-INFINITY) == 0 && lcpu_exp(-88) == 0);
+    assert_true(isinf(lcpu_exp(INFINITY)) && isinf(lcpu_exp(89)) && isnan(lcpu_exp(NAN)));
+    assert_true(lcpu_tanh(INFINITY) == 1 && lcpu_tanh(-INFINITY) == -1 && isnan(lcpu_tanh(NAN)));
+    assert_true(lcpu_sigmoid(-INFINITY) == 0 && lcpu_sigmoid(INFINITY) == 1);
+}
+
+static void activations(void **state)
+{
+    (void)state;
+    static float x[200], factor[200], out[201], again[200];
+    for (size_t level = 0; level < LEVELS; level++) {
+        lcpu_kernels k = kernels_of(level);
+        for (uint32_t act = LM_ACT_NONE; act <= LM_ACT_SOFTPLUS; act++) {
+            numbers(x, 200, NORMAL, act);
+            numbers(factor, 200, NORMAL, act + 100);
+            x[17] = NAN;
+            x[3] = 0;
+            for (size_t n = 1; n <= 200; n += 33) {
+                out[n] = 77;
+                k.act(act, x, factor, out, n);
+                assert_true(out[n] == 77);
+                lcpu_portable_act(act, x, factor, again, n);
+                for (size_t i = 0; i < n; i++)
+                    assert_true(isnan(x[i]) ? isnan(out[i]) : fabsf(out[i] - again[i]) <= 1e-6f);
+            }
+            memcpy(again, x, sizeof x); /* over its own input */
+            k.act(act, x, NULL, out, 200);
+            k.act(act, again, NULL, again, 200);
+            for (size_t i = 0; i < 200; i++)
+                assert_true(same_float(again[i], out[i]));
+        }
+    }
+}
+
+/* --- attention
+ * ---------------------------------------------------------------------------------------------- */
+
+enum { DIM = 40 };
+
+static void check_tiles(const lcpu_kernels *k, const uint32_t *masks, size_t n_tiles,
+                        float level_of_scores)
+{
+    static float values[32 * DIM], scores[32];
+    float m = -INFINITY, l = 0, o[DIM] = {0};
+    double total = 0, mixed[DIM] = {0}, largest = -INFINITY, size = 0;
+    for (int pass = 0; pass < 2; pass++) {
+        for (size_t t = 0; t < n_tiles; t++) {
+            numbers(values, 32 * DIM, NORMAL, t + 1);
+            numbers(scores, 32, NORMAL, t + 90);
+            for (int j = 0; j < 32; j++) {
+                scores[j] *= level_of_scores;
+                bool seen = (masks[t] >> j & 1u) != 0;
+                if (seen && pass == 0)
+                    largest = fmax(largest, scores[j]);
+                double p = seen ? exp(scores[j] - largest) : 0;
+                for (int i = 0; pass == 1 && i < DIM; i++)
+                    mixed[i] += p * values[j * DIM + i];
+                total += pass == 1 ? p : 0;
+                if (!seen) { /* nothing of it may be used */
+                    scores[j] = NAN;
+                    for (int i = 0; i < DIM; i++)
+                        values[j * DIM + i] = NAN;
+                }
+            }
+            lcpu_attn_tile tile = {values, DIM, masks[t], scores, &m, &l, o};
+            if (pass == 1)
+                k->attn_tile(&tile);
+        }
+    }
+    assert_true(m == (float)largest && fabs(l - total) <= total * 1e-6);
+    for (int i = 0; i < DIM; i++)
+        size = fmax(size, fabs(mixed[i]));
+    for (int i = 0; i < DIM; i++)
+        assert_true(fabs(o[i] - mixed[i]) <= size * 2e-6);
+}
+
+static void attention_tiles(void **state)
+{
+    (void)state;
+    static const uint32_t masks[] = {0xffffffffu, 1,           0x80000000u,
+                                     0x00ff00f0u, 0xfffffffeu, 0xaaaaaaaau};
+    for (size_t level = 0; level < LEVELS; level++) {
+        lcpu_kernels k = kernels_of(level);
+        for (size_t i = 0; i < 6; i++)
+            check_tiles(&k, masks + i, 1, 1);
+        check_tiles(&k, masks, 6, 3);
+        check_tiles(&k, masks, 6, 40); /* most weights vanish */
+    }
+}
+
+/* --- the mask
+ * ------------------------------------------------------------------------------------------------
+ */
+
+static void feature_masks(void **state)
+{
+    (void)state;
+    for (size_t level = 0; level < LEVELS; level++) {
+        lcpu_kernels k = kernels_of(level);
+        assert_int_equal(k.used & ~(lcpu_features() & levels[level].features), 0);
+    }
+    assert_int_equal(kernels_of(0).used, 0);
+}
+
+/* --- measuring
+ * --------------------------------------------------------------------------------------------------
+ */
+
+static double seconds(void)
+{
+    return (double)lm_os_now_ns() * 1e-9;
+}
+
+static void bench_format(const lcpu_kernels *k, uint32_t id, uint32_t n_x)
+{
+    enum { COLS = 2048, ROWS = 1024, TILE = 16 };
+    const lm_format *f = lm_format_by_id(id);
+    size_t packed = COLS / f->block * f->bytes, row = COLS * sizeof(float);
+    lcpu_unpack_fn unpack = lcpu_unpacker_of(k, f);
+    row = unpack != NULL ? k->int8.row_bytes(COLS) : row;
+    uint8_t *file = malloc(ROWS * packed), *panel = malloc(TILE * row), *acts = malloc(n_x * row);
+    float *w = malloc(COLS * sizeof *w), *out = malloc(n_x * ROWS * sizeof *out);
+    const void **rows = malloc(n_x * sizeof *rows);
+    float **outs = malloc(n_x * sizeof *outs);
+    numbers(w, COLS, NORMAL, 1);
+    for (uint32_t i = 0; i < ROWS; i++)
+        f->encode(w, NULL, file + i * packed, COLS);
+    for (uint32_t i = 0; i < n_x; i++) {
+        rows[i] = acts + i * row;
+        outs[i] = out + (size_t)i * ROWS;
+        if (unpack != NULL)
+            k->int8.quantise(w, COLS, acts + i * row);
+        else
+            memcpy(acts + i * row, w, row);
+    }
+    uint32_t tile = n_x == 1 ? 1 : TILE, times = 0;
+    double start = seconds(), took = 0;
+    while (took < 0.25) {
+        for (uint32_t o = 0; o < ROWS; o += tile) {
+            for (uint32_t i = 0; i < tile; i++) {
+                if (unpack != NULL)
+                    unpack(file + (o + i) * packed, COLS, panel + i * row);
+                else
+                    lcpu_decoder_of(k, f)(file + (o + i) * packed,
+                                          (float *)(void *)(panel + i * row), COLS);
+            }
+            if (unpack != NULL)
+                k->int8.matmul(panel, tile, rows, n_x, COLS, outs, o);
+            else
+                k->f32_matmul((const float *)(void *)panel, COLS, tile, (const float *const *)rows,
+                              n_x, COLS, outs, o);
+        }
+        times++;
+        took = seconds() - start;
+    }
+    printf("  %-7s %3u rows  %6.2f GB/s of weights  %7.2f GFLOP/s\n", f->name, (unsigned)n_x,
+           (double)times * ROWS * (double)packed / took * 1e-9,
+           2.0 * times * ROWS * COLS * n_x / took * 1e-9);
+    free(file), free(panel), free(acts), free(w), free(out), free(rows), free(outs);
+}
+
+static int bench(void)
+{
+    static const uint32_t formats[] = {LM_F32,  LM_F16,  LM_BF16, LM_Q8_0,
+                                       LM_Q4_0, LM_Q4_K, LM_Q6_K, LM_Q5_K};
+    uint64_t used = 1;
+    for (size_t level = 0; level < LEVELS; level++) {
+        lcpu_kernels k = kernels_of(level);
+        if (k.used == used)
+            continue;
+        used = k.used;
+        printf("%s, one thread\n", levels[level].name);
+        for (size_t i = 0; i < sizeof formats / sizeof formats[0]; i++) {
+            bench_format(&k, formats[i], 1);
+            bench_format(&k, formats[i], 64);
+        }
+    }
+    return 0;
+}
+
+int main(int argc, char **argv)
+{
+    if (argc == 2 && strcmp(argv[1], "--bench") == 0)
+        return bench();
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(decode_all_patterns),
+        cmocka_unit_test(f32_products),
+        cmocka_unit_test(f32_neighbours),
+        cmocka_unit_test(sums),
+        cmocka_unit_test(int8_products),
+        cmocka_unit_test(int8_is_one_arithmetic),
+        cmocka_unit_test(int8_spreads_wrong_numbers),
+        cmocka_unit_test(int8_extremes),
+        cmocka_unit_test(exponentials),
+        cmocka_unit_test(activations),
+        cmocka_unit_test(attention_tiles),
+        cmocka_unit_test(feature_masks),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

@@ -1,0 +1,58 @@
+/* tolerances.c - how far a backend may be from `ref`, as the largest difference over the largest
+ * magnitude of the same output. One number per kind of step. */
+#include "backend/cases.h"
+
+/* Rounding to f32 is 6e-8; a sum of n products in f32 lanes loses about sqrt(n) / 4 of that against
+ * the size of its terms, which cancel to a few times less than the output's maximum. */
+static const struct {
+    uint32_t kind;
+    double exact; /* f32 arithmetic */
+    double
+        coarse; /* activations rounded to int8: 1 / 254 of a block's largest, averaged over a row */
+} table[] = {
+    {LM_STEP_EMBED, 0, 0}, /* decoding is exact */
+    {LM_STEP_GATHER_ROWS, 0, 0},
+    {LM_STEP_COPY, 0, 0},
+    {LM_STEP_CONCAT, 0, 0},
+    {LM_STEP_TAP, 0, 0},
+    {LM_STEP_ALL_REDUCE, 0, 0},
+    {LM_STEP_SAMPLE_ROW, 0, 0},
+    {LM_STEP_ADD, 0, 0}, /* one rounding, the same everywhere */
+    {LM_STEP_ROW_ADD, 0, 0},
+    {LM_STEP_SCALE, 5e-7, 0}, /* a hyperbolic tangent */
+    {LM_STEP_NORM, 1e-6, 0},
+    {LM_STEP_ACT_MUL, 1e-6, 0}, /* an exponential */
+    {LM_STEP_LINEAR, 2e-6, 1.5e-2},
+    {LM_STEP_LINEAR_HEADS, 2e-6, 1.5e-2},
+    {LM_STEP_LINEAR_EXPERT, 2e-6, 1.5e-2},
+    {LM_STEP_ROUTE_TOPK, 1e-6, 0},
+    {LM_STEP_COMBINE, 1e-6, 0},
+    {LM_STEP_ROPE, 5e-7, 0},
+    {LM_STEP_KV_APPEND, 5e-6, 5e-6},  /* seen through attention */
+    {LM_STEP_ATTN_PAGED, 5e-6, 5e-6}, /* both read the same rounded cache */
+    {LM_STEP_CONV_STATE, 1e-6, 0},
+    {LM_STEP_SCAN_STATE, 2e-5, 0}, /* errors of the state add up over tokens */
+    {LM_STEP_POOL, 1e-6, 0},
+    {LM_STEP_HEAD, 1e-4, 5e-2}, /* whole models */
+};
+
+double tolerance_of(const rig_case *c)
+{
+    for (size_t i = 0; i < sizeof table / sizeof table[0]; i++)
+        if (table[i].kind == c->kind)
+            return c->coarse_numbers ? table[i].coarse : table[i].exact;
+    fail_msg("the table of tolerances has no '%s'", lm_step_name(c->kind));
+    return 0;
+}
+
+const rig_case *case_at(size_t index)
+{
+    const rig_cases *const families[] = {&cases_linear, &cases_values, &cases_attn,
+                                         &cases_moe,    &cases_state,  &cases_model};
+    for (size_t f = 0; f < sizeof families / sizeof families[0]; f++) {
+        if (index < families[f]->count)
+            return &families[f]->list[index];
+        index -= families[f]->count;
+    }
+    return NULL;
+}
