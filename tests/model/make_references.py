@@ -146,16 +146,15 @@ def check_discriminates(case, model, ids, right):
             setattr(config, key, value)
         wrong_model = build(type(config)(**config.to_dict()))
         wrong_model.load_state_dict(model.state_dict())
-        wrong = logits_of(wrong_model, ids) if case.greedy else hidden_of(wrong_model, ids, None)
+        wrong = logits_of(wrong_model, ids) if case.greedy else hidden_of(wrong_model, ids)
         size = ((wrong - right).abs().max() / right.abs().max()).item()
         if size < case.noticeable:
             sys.exit(f"{case.name}: {change} changes the result by {size:.1e} only")
 
 
 @torch.no_grad()
-def hidden_of(model, ids, types):
-    types = torch.tensor([types if types is not None else [0] * len(ids)])
-    return model(torch.tensor([ids]), token_type_ids=types).last_hidden_state[0].float()
+def hidden_of(model, ids):
+    return model(torch.tensor([ids])).last_hidden_state[0].float()
 
 
 def numbers(values):
@@ -187,16 +186,14 @@ def make_decoder(case, folder, shared):
 
 def make_encoder(case, folder):
     ids = random_prompt(case, 30_000)
-    types = [int(case.types and i >= case.prompt // 2) for i in range(case.prompt)]
     model = build(case.config)
     fill(model, 1)
     reference_gguf.write(folder / f"{case.name}.gguf", case.name, model, case.pooling)
-    hidden = hidden_of(model, ids, types)
+    hidden = hidden_of(model, ids)
     pooled = hidden[0] if case.pooling == "cls" else hidden.mean(0)
-    if not case.types:
-        check_discriminates(case, model, ids, hidden)
+    check_discriminates(case, model, ids, hidden)
     write_reference(folder, case, [
-        ("pooling", case.pooling), ("tokens", numbers(ids)), ("types", numbers(types)),
+        ("pooling", case.pooling), ("tokens", numbers(ids)),
         ("pooled", numbers(f"{x:.9g}" for x in pooled.tolist()))], hidden)
     return f"hidden spread {hidden.std():.2f}"
 

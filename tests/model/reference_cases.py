@@ -20,7 +20,6 @@ class Case:
     context: int = 256            # what a session on it is created with
     model: str = ""               # another case's file, when it is shared
     pooling: str = ""             # embedding models
-    types: bool = False           # token types other than 0 in the prompt
     must_matter: list = field(default_factory=list)  # configuration changes ...
     noticeable: float = 5e-3      # ... and by how much they must change the result, relatively
 
@@ -146,5 +145,5 @@ CASES = [
     Case("mamba2-groups", mamba2(2)),
     Case("bert-mean", bert(), greedy=0, context=160, pooling="mean", noticeable=GELU,
          must_matter=[dict(hidden_act="gelu_new")]),
-    Case("bert-cls", bert(), greedy=0, context=160, pooling="cls", types=True),
+    Case("bert-cls", bert(), greedy=0, context=160, pooling="cls"),
 ]
