@@ -100,6 +100,12 @@ lm_rope lm_rope_of(const lm_emit *e, uint32_t style)
     return rope;
 }
 
+uint32_t lm_layer_window(const lm_hparams *h, uint32_t layer)
+{
+    bool whole = h->window_pattern != 0 && layer % h->window_pattern == h->window_pattern - 1;
+    return whole ? 0 : h->window;
+}
+
 uint32_t lm_emit_attention(lm_emit *e, uint32_t in, uint32_t residual, const lm_attention *a)
 {
     const lm_hparams *h = e->h;

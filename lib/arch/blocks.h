@@ -18,6 +18,9 @@ lm_norm lm_head_norm(const lm_emit *e, uint32_t role, uint32_t head_dim);
  * the model was opened for. */
 lm_rope lm_rope_of(const lm_emit *e, uint32_t style);
 
+/* The window of a layer where every window_pattern-th sees everything; 0: it does. */
+uint32_t lm_layer_window(const lm_hparams *h, uint32_t layer);
+
 /* Attention over a cache of its own in `group`: q, k, v from `in`, output projection, residual (LM_NONE:
  * none). Window 0: all. */
 typedef struct lm_attention {
@@ -47,6 +50,10 @@ void lm_emit_logits(lm_emit *e, uint32_t in, const lm_norm *norm, float cap);
 #define LM_ROW_EMBEDDING                                                                           \
     {LM_ROLE_TOKEN_EMBD, "token_embd.weight", LM_USE_GATHER | LM_USE_MATMUL, LM_DIM_WIDTH,         \
      LM_DIM_VOCAB, LM_DIM_ONE, 0, {0, 0}, 0}
+/* Learned vectors of positions, one per token of the context. */
+#define LM_ROW_POSITIONS                                                                           \
+    {LM_ROLE_POS_EMBD, "position_embd.weight", LM_USE_GATHER, LM_DIM_WIDTH, LM_DIM_CONTEXT,        \
+     LM_DIM_ONE, 0, {0, 0}, 0}
 /* Absent: tied to the embedding. */
 #define LM_ROW_OUTPUT                                                                              \
     LM_ROW_MATRIX(OUTPUT, "output.weight", LM_DIM_WIDTH, LM_DIM_VOCAB, LM_TENSOR_OPTIONAL)
