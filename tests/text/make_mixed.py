@@ -2,8 +2,8 @@
 """Makes mixed.txt, mixed_*.ids and the tables of corpora in test_*.c: python3 make_mixed.py TESTDATA
 
 The ids are those of the publishers' own programs: the packages `sentencepiece` (Mistral v1 and the
-1000-piece Unigram) and `tokenizers` (BERT, with the vocabulary of the GGUF file, which needs `gguf`),
-and the greedy longest match that defines RWKV's World vocabulary, written out below.
+1000-piece Unigram) and `tokenizers` (BERT and BPE, with the vocabularies of the GGUF files, which needs
+`gguf`), and the greedy longest match that defines RWKV's World vocabulary, written out below.
 """
 import ast
 import pathlib
@@ -13,6 +13,8 @@ import sys
 import gguf
 import sentencepiece
 import tokenizers
+
+import make_splits
 
 HERE = pathlib.Path(__file__).parent
 CORPORA = ("botchan.txt", "tinyshakespeare.txt", "war-and-peace.txt", "wikitext-2-raw-test.txt")
@@ -89,11 +91,24 @@ def rwkv_encoder(path):
     return encode
 
 
+def strings(path, key):
+    field = gguf.GGUFReader(path).fields["tokenizer.ggml." + key]
+    return [bytes(field.parts[part]).decode() for part in field.data]
+
+
+def bpe_encoder(path, pattern):
+    vocab = {token: number for number, token in enumerate(strings(path, "tokens"))}
+    merges = [tuple(merge.split(" ")) for merge in strings(path, "merges")]
+    bpe = tokenizers.Tokenizer(tokenizers.models.BPE(vocab=vocab, merges=merges))
+    bpe.pre_tokenizer = tokenizers.pre_tokenizers.Sequence([
+        make_splits.splitter(make_splits.PATTERNS[pattern]),
+        tokenizers.pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=False)])
+    return lambda text: bpe.encode(text, add_special_tokens=False).ids
+
+
 def bert_encoder(path):
-    field = gguf.GGUFReader(path).fields["tokenizer.ggml.tokens"]
     vocab = {}
-    for number, part in enumerate(field.data):
-        token = bytes(field.parts[part]).decode()
+    for number, token in enumerate(strings(path, "tokens")):
         marked = token.startswith("[") and token.endswith("]") and len(token) > 2
         own = token[1:] if token.startswith("\u2581") else token if marked else "##" + token
         vocab[own] = number
@@ -118,6 +133,8 @@ def main():
         "mistral": mistral.encode, "unigram": unigram.encode,
         "rwkv": rwkv_encoder(data / "vocab" / "rwkv" / "rwkv_vocab_v20230424.txt"),
         "bge": bert_encoder(data / "vocab" / "ggml-vocab-bert-bge.gguf"),
+        "gpt2": bpe_encoder(data / "vocab" / "ggml-vocab-gpt-2.gguf", "gpt-2"),
+        "qwen2": bpe_encoder(data / "vocab" / "made-vocab-qwen2.gguf", "qwen2"),
     }
     lines = mixed_lines()
     (HERE / "mixed.txt").write_text("".join(line + "\n" for line in lines), "utf-8", newline="")
