@@ -160,7 +160,7 @@ LLM_API int32_t llm_engine_get_stats(llm_engine *engine, llm_engine_stats *out)
     lm_engine *e = engine->inner;
     llm_engine_stats stats;
     memset(&stats, 0, sizeof stats);
-    lm_engine_enter(e);
+    lm_os_mutex_lock(&e->mutex);
     stats.runs = e->counts.runs;
     stats.rows = e->counts.rows;
     stats.shared_rows = e->counts.shared_rows;
@@ -174,15 +174,15 @@ LLM_API int32_t llm_engine_get_stats(llm_engine *engine, llm_engine_stats *out)
         lm_device *d = e->placement->devices[i].device;
         stats.device_bytes += d->backend->bytes(d);
     }
-    lm_engine_leave(e);
+    lm_os_mutex_unlock(&e->mutex);
     return lm_params_out(out, &stats, sizeof stats, "llm_engine_stats");
 }
 
 LLM_API int32_t llm_engine_trim(llm_engine *engine)
 {
     lm_want(engine, "engine");
-    lm_engine_enter(engine->inner);
+    lm_os_mutex_lock(&engine->inner->mutex);
     lm_prefix_clear(&engine->inner->prefix);
-    lm_engine_leave(engine->inner);
+    lm_os_mutex_unlock(&engine->inner->mutex);
     return LLM_OK;
 }

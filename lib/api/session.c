@@ -177,22 +177,29 @@ LLM_API uint64_t llm_session_length(const llm_session *session)
     return session == NULL ? 0 : session->inner->length;
 }
 
+static int32_t copy_tokens(const lm_session *s, uint64_t first, llm_token *tokens, uint64_t capacity,
+                           uint64_t *count)
+{
+    if (first > s->length || (tokens == NULL && capacity > 0))
+        return lm_fail(LLM_E_INVALID, "llm_session_tokens: from token %llu of %u, or NULL room",
+                       (unsigned long long)first, (unsigned)s->length);
+    *count = s->length - first;
+    if (*count > capacity)
+        return lm_fail(LLM_E_BUFFER, "llm_session_tokens: %llu tokens do not fit in room for %llu",
+                       (unsigned long long)*count, (unsigned long long)capacity);
+    if (*count > 0)
+        memcpy(tokens, s->timeline + first, (size_t)*count * sizeof *tokens);
+    return LLM_OK;
+}
+
 LLM_API int32_t llm_session_tokens(const llm_session *session, uint64_t first, llm_token *tokens,
                                    uint64_t capacity, uint64_t *count)
 {
     lm_want(session, "session");
     lm_want(count, "count");
-    const lm_session *s = session->inner;
-    if (first > s->length || (tokens == NULL && capacity > 0))
-        return lm_fail(LLM_E_INVALID, "%s: from token %llu of %u, or NULL room", __func__,
-                       (unsigned long long)first, (unsigned)s->length);
-    *count = s->length - first;
-    if (*count > capacity)
-        return lm_fail(LLM_E_BUFFER, "%s: %llu tokens do not fit in room for %llu", __func__,
-                       (unsigned long long)*count, (unsigned long long)capacity);
-    if (*count > 0)
-        memcpy(tokens, s->timeline + first, (size_t)*count * sizeof *tokens);
-    return LLM_OK;
+    llm_session *own = (llm_session *)(uintptr_t)session; /* only its mark of being in use changes */
+    LM_TRY(enter(own));
+    return leave(own, copy_tokens(session->inner, first, tokens, capacity, count));
 }
 
 /* --- generating ---------------------------------------------------------------------------------------------------- */

@@ -4,7 +4,7 @@
  * arithmetic. It sees steps, formats and lib/base, never models or sessions. All functions answer a
  * status and set the message through base/status; none may end the process. A device that fails for
  * good answers LLM_E_DEVICE from then on. One thread at a time calls into a device's programs, queues
- * and caches (the engine's step lock); weights and info may be asked from any thread. */
+ * and caches (the placement's turn); weights, info and bytes may be asked from any thread. */
 #ifndef LM_BACKEND_BACKEND_H
 #define LM_BACKEND_BACKEND_H
 

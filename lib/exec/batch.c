@@ -123,13 +123,13 @@ static void assemble(lm_engine *e)
     while (e->first != NULL && fits(e, e->first)) {
         lm_work *w = e->first;
         e->first = w->next;
-        int32_t rc = e->poison.code < 0 ? lm_fail_again(e->poison.code, e->poison.message) : LLM_OK;
+        int32_t rc = lm_engine_health(e);
         if (rc >= 0 && cancelled(w))
             rc = lm_fail(LLM_E_CANCELLED, "cancelled by the host");
         if (rc >= 0)
             rc = need_embeddings(e, w);
         if (rc >= 0)
-            rc = lm_seq_prepare(w->seq, w->n_rows);
+            rc = lm_engine_note(e, lm_seq_prepare(w->seq, w->n_rows));
         if (rc < 0) {
             finish(w, rc);
             continue;
@@ -145,6 +145,12 @@ static void assemble(lm_engine *e)
 }
 
 /* --- results ---------------------------------------------------------------------------------------------------- */
+
+static void give_up(lm_work *w, int32_t rc)
+{
+    lm_seq_settle(w->seq);
+    finish(w, rc);
+}
 
 static bool has_nan(const float *values, size_t count)
 {
@@ -165,7 +171,7 @@ static void deliver(lm_engine *e, const float *rows)
         const float *mine = rows + (w->outputs == LM_OUTPUT_POOLED ? i : at) * width;
         at += outputs_of(w);
         if (count > 0 && has_nan(mine, count * width)) {
-            finish(w, lm_fail(LLM_E_NUMERIC, "the model computed NaN; its weights or input are broken"));
+            give_up(w, lm_fail(LLM_E_NUMERIC, "the model computed NaN; its weights or input are broken"));
             continue;
         }
         if (count > 0 && w->result != NULL)
@@ -180,12 +186,9 @@ static void deliver(lm_engine *e, const float *rows)
 
 static void fail_all(lm_engine *e, int32_t rc)
 {
+    lm_engine_note(e, rc);
     for (uint32_t i = 0; i < e->batch.n_works; i++)
-        finish(e->batch.works[i], rc);
-    if (rc == LLM_E_DEVICE && e->poison.code == LLM_OK) {
-        e->poison.code = rc;
-        memcpy(e->poison.message, lm_message(), sizeof e->poison.message);
-    }
+        give_up(e->batch.works[i], rc);
 }
 
 /* --- leading ------------------------------------------------------------------------------------------------------ */
@@ -200,9 +203,7 @@ static void lead(lm_engine *e)
     const float *rows = NULL;
     bool pooled = !e->network->causal;
     uint32_t n_rows = pooled ? e->batch.run.n_seqs : e->batch.run.n_wanted;
-    int32_t rc = lm_programs_run(e->programs, &e->batch.run);
-    if (rc >= 0 && n_rows > 0)
-        rc = lm_programs_result(e->programs, n_rows, &rows);
+    int32_t rc = lm_programs_run(e->programs, &e->batch.run, n_rows, &rows);
     lm_os_mutex_lock(&e->mutex);
     if (rc < 0)
         fail_all(e, rc);

@@ -65,31 +65,30 @@ static void destroy_batch(lm_engine *e)
 
 /* --- creating ------------------------------------------------------------------------------------------------ */
 
-/* What a page costs over all devices, and whether the fixed part stays inside the hard budget. */
+/* What a page costs over all devices; takes the fixed part out of the hard budget. */
 static int32_t plan_budget(lm_engine *e)
 {
-    const lm_placement *p = e->placement;
+    lm_placement *p = e->placement;
     lm_device_memory memory[LM_MAX_DEVICES];
     LM_TRY(lm_plan_memory(p, &e->options.shape, memory));
     uint64_t fixed = 0;
     for (uint32_t i = 0; i < p->n_devices; i++) {
-        fixed += memory[i].weights + memory[i].workspace + memory[i].cache_fixed;
+        fixed += memory[i].workspace + memory[i].cache_fixed;
         for (uint32_t g = 0; g < e->network->n_groups; g++)
             e->page_bytes[g] += memory[i].page_bytes[g];
     }
-    if (p->budget == 0)
-        return LLM_OK;
-    if (fixed > p->budget)
+    if (!lm_placement_take(p, fixed))
         return lm_fail(LLM_E_BUDGET,
-                       "weights and workspace take %llu bytes; the budget is %llu; lower the rows of a "
-                       "batch, take a smaller model, or raise the budget",
-                       (unsigned long long)fixed, (unsigned long long)p->budget);
-    if (p->budget - fixed < e->options.cache_budget)
-        e->options.cache_budget = p->budget - fixed;
+                       "the engine's workspace takes %llu bytes; weights and other engines leave %llu of "
+                       "the budget of %llu; lower the rows of a batch, take a smaller model, or raise the "
+                       "budget",
+                       (unsigned long long)fixed, (unsigned long long)lm_placement_left(p),
+                       (unsigned long long)p->budget);
+    e->fixed_bytes = fixed;
     return LLM_OK;
 }
 
-int32_t lm_engine_create(const lm_placement *placement, const lm_engine_options *options, lm_engine **out)
+int32_t lm_engine_create(lm_placement *placement, const lm_engine_options *options, lm_engine **out)
 {
     if (!placement->loaded)
         return lm_fail(LLM_E_STATE, "the model's weights are not loaded; call llm_model_load first");
@@ -122,6 +121,7 @@ void lm_engine_destroy(lm_engine *e)
     if (e == NULL)
         return;
     lm_programs_destroy(e->programs);
+    lm_placement_give(e->placement, e->fixed_bytes + e->cache_bytes);
     destroy_batch(e);
     lm_prefix_finish(&e->prefix);
     for (uint32_t g = 0; g < LM_MAX_GROUPS; g++)
@@ -143,18 +143,23 @@ void lm_engine_leave(lm_engine *e)
     lm_os_mutex_unlock(&e->mutex);
 }
 
-/* --- page storage ---------------------------------------------------------------------------------------------- */
+/* --- failed devices ---------------------------------------------------------------------------------------------- */
 
-static int32_t grow_devices(lm_engine *e, uint32_t group, uint32_t total)
+int32_t lm_engine_note(lm_engine *e, int32_t rc)
 {
-    for (uint32_t i = 0; i < e->placement->n_devices; i++) {
-        lm_device *d = e->placement->devices[i].device;
-        lm_cache *cache = e->programs->caches[i][group];
-        if (cache != NULL)
-            LM_TRY(d->backend->cache_grow(d, cache, total));
+    if (rc == LLM_E_DEVICE && e->poison.code == LLM_OK) {
+        e->poison.code = rc;
+        memcpy(e->poison.message, lm_message(), sizeof e->poison.message);
     }
-    return LLM_OK;
+    return rc;
 }
+
+int32_t lm_engine_health(const lm_engine *e)
+{
+    return e->poison.code < 0 ? lm_fail_again(e->poison.code, e->poison.message) : LLM_OK;
+}
+
+/* --- page storage ---------------------------------------------------------------------------------------------- */
 
 /* A quarter more, at least what one sequence begins with, within budget and table. */
 static uint32_t next_total(const lm_engine *e, uint32_t group)
@@ -163,27 +168,44 @@ static uint32_t next_total(const lm_engine *e, uint32_t group)
     bool state = e->network->groups[group].kind == LM_CACHE_STATE;
     uint64_t more = state ? 2 : lm_max_u32(FIRST_PAGES, p->total / 4);
     uint64_t most = e->options.shape.max_pages[group] - p->total;
-    uint64_t left = e->options.cache_budget - e->cache_bytes;
+    uint64_t left = e->options.cache_budget - e->cache_bytes, shared = lm_placement_left(e->placement);
+    if (shared < left)
+        left = shared;
     if (e->page_bytes[group] != 0 && left / e->page_bytes[group] < most)
         most = left / e->page_bytes[group];
     return p->total + (uint32_t)(more < most ? more : most);
 }
 
-static int32_t grow(lm_engine *e, uint32_t group)
+static int32_t grow_to(lm_engine *e, uint32_t group, uint32_t total)
 {
     lm_pages *p = &e->pages[group];
-    uint32_t total = next_total(e, group);
-    if (total == p->total)
+    uint64_t bytes = (uint64_t)(total - p->total) * e->page_bytes[group];
+    if (!lm_placement_take(e->placement, bytes))
         return LLM_AGAIN;
-    LM_TRY(lm_pages_reserve(p, total));
-    if (e->options.sharing)
-        LM_TRY(lm_prefix_reserve(&e->prefix, 2 * total + 64));
-    int32_t rc = grow_devices(e, group, total);
-    if (rc < 0)
+    int32_t rc = lm_programs_grow(e->programs, group, total);
+    if (rc < 0) {
+        lm_placement_give(e->placement, bytes);
         return rc;
-    e->cache_bytes += (uint64_t)(total - p->total) * e->page_bytes[group];
+    }
+    e->cache_bytes += bytes;
     lm_pages_add(p, total);
     return LLM_OK;
+}
+
+/* A device that has no room for many pages may still have it for some. */
+static int32_t grow(lm_engine *e, uint32_t group)
+{
+    uint32_t now = e->pages[group].total, more = next_total(e, group) - now;
+    int32_t rc = LLM_AGAIN;
+    LM_TRY(lm_pages_reserve(&e->pages[group], now + more));
+    if (e->options.sharing)
+        LM_TRY(lm_prefix_reserve(&e->prefix, 2 * (now + more) + 64));
+    for (; more > 0; more /= 2) {
+        rc = grow_to(e, group, now + more);
+        if (rc != LLM_E_MEMORY)
+            break;
+    }
+    return rc;
 }
 
 int32_t lm_engine_take_page(lm_engine *e, uint32_t group, uint32_t *page)
@@ -192,6 +214,8 @@ int32_t lm_engine_take_page(lm_engine *e, uint32_t group, uint32_t *page)
     if (*page != LM_NO_PAGE)
         return LLM_OK;
     int32_t rc = grow(e, group);
+    if (rc == LLM_E_DEVICE)
+        return rc;
     if (rc != LLM_OK && !lm_prefix_reclaim(&e->prefix, group)) {
         if (rc < 0)
             return rc;

@@ -38,12 +38,13 @@ typedef struct lm_batch {
 
 struct lm_engine {
     lm_allocator *alloc;
-    const lm_placement *placement;
+    lm_placement *placement;            /* borrowed, as is what it holds */
     const lm_network *network;
     lm_engine_options options;
     lm_programs *programs;
     uint64_t page_bytes[LM_MAX_GROUPS]; /* over all devices */
-    uint64_t cache_bytes;               /* of the pages that exist */
+    uint64_t fixed_bytes;               /* taken from the placement's budget: workspaces, tables */
+    uint64_t cache_bytes;               /* and the pages that exist */
     lm_os_mutex mutex;
     lm_os_cond changed;
     bool running;                       /* a batch is on the devices, or someone entered */
@@ -55,14 +56,14 @@ struct lm_engine {
     lm_part_status poison;              /* a device failed for good */
 };
 
-int32_t lm_engine_create(const lm_placement *placement, const lm_engine_options *options, lm_engine **out);
+int32_t lm_engine_create(lm_placement *placement, const lm_engine_options *options, lm_engine **out);
 void lm_engine_destroy(lm_engine *e);
 
 /* Pages that one sequence of the whole context takes at most. */
 uint32_t lm_engine_group_pages(const lm_network *n, const lm_engine_shape *shape, uint32_t group);
 bool lm_engine_has_state(const lm_engine *e);
 
-/* Exclusive use of the devices, with the lock held. */
+/* The lock, while no batch is running. */
 void lm_engine_enter(lm_engine *e);
 void lm_engine_leave(lm_engine *e);
 
@@ -110,8 +111,14 @@ int32_t lm_seq_prepare(lm_seq *s, uint32_t n_rows);
 /* After a run: the rows are there. `tokens` (NULL: embeddings) names them for sharing. */
 void lm_seq_commit(lm_seq *s, const int32_t *tokens, uint32_t n_rows);
 void lm_seq_clear(lm_seq *s);
+/* Gives back what was prepared and not written. */
+void lm_seq_settle(lm_seq *s);
 /* A free page of a group: from the pool, by growing, or by giving up old prefixes. */
 int32_t lm_engine_take_page(lm_engine *e, uint32_t group, uint32_t *page);
+/* Passes a status on; a device that failed poisons the engine. */
+int32_t lm_engine_note(lm_engine *e, int32_t rc);
+/* The failure that poisoned the engine, or LLM_OK. */
+int32_t lm_engine_health(const lm_engine *e);
 
 /* --- computing -------------------------------------------------------------------------------------------- */
 

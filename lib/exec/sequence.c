@@ -126,17 +126,6 @@ int32_t lm_seq_fork(const lm_seq *s, lm_seq *out)
 
 /* --- writing ---------------------------------------------------------------------------------------------------- */
 
-static int32_t copy_page(lm_engine *e, uint32_t group, uint32_t from, uint32_t to)
-{
-    for (uint32_t i = 0; i < e->placement->n_devices; i++) {
-        lm_device *d = e->placement->devices[i].device;
-        lm_cache *cache = e->programs->caches[i][group];
-        if (cache != NULL)
-            LM_TRY(d->backend->page_copy(d, cache, from, to));
-    }
-    return LLM_OK;
-}
-
 /* The page that the next token goes into may be shared when it is half full. */
 static int32_t make_private(lm_seq *s, uint32_t group, uint32_t index)
 {
@@ -146,7 +135,7 @@ static int32_t make_private(lm_seq *s, uint32_t group, uint32_t index)
     if (e->pages[group].refs[old] == 1)
         return LLM_OK;
     LM_TRY(lm_engine_take_page(e, group, &fresh));
-    int32_t rc = copy_page(e, group, old, fresh);
+    int32_t rc = lm_programs_copy_page(e->programs, group, old, fresh);
     if (rc < 0) {
         lm_pages_release(&e->pages[group], fresh);
         return rc;
@@ -185,12 +174,16 @@ int32_t lm_seq_prepare(lm_seq *s, uint32_t n_rows)
         else if (s->groups[g].spare == LM_NO_PAGE)
             rc = lm_engine_take_page(s->engine, g, &s->groups[g].spare);
     }
-    if (rc >= 0)
-        return LLM_OK;
+    if (rc < 0)
+        lm_seq_settle(s);
+    return rc;
+}
+
+void lm_seq_settle(lm_seq *s)
+{
     for (uint32_t g = 0; g < s->engine->network->n_groups; g++)
         if (kind_of(s, g) != LM_CACHE_STATE)
             drop_pages(s, g, pages_in_use(s, g));
-    return rc;
 }
 
 /* --- after a run ---------------------------------------------------------------------------------------------------- */

@@ -88,9 +88,12 @@ static int32_t move_group(lm_seq *seq, uint32_t group, stream *s)
 
 static int32_t move_all(lm_seq *seq, stream *s)
 {
-    for (uint32_t g = 0; g < seq->engine->network->n_groups; g++)
-        LM_TRY(move_group(seq, g, s));
-    return LLM_OK;
+    int32_t rc = LLM_OK;
+    lm_placement_enter(seq->engine->placement);
+    for (uint32_t g = 0; g < seq->engine->network->n_groups && rc >= 0; g++)
+        rc = move_group(seq, g, s);
+    lm_placement_leave(seq->engine->placement);
+    return rc;
 }
 
 int32_t lm_seq_export_size(lm_seq *seq, uint64_t *size)
@@ -105,7 +108,9 @@ int32_t lm_seq_export(lm_seq *seq, void *into, uint64_t size)
 {
     stream s = {into, size, 0, false};
     lm_engine_enter(seq->engine);
-    int32_t rc = move_all(seq, &s);
+    int32_t rc = lm_engine_health(seq->engine);
+    if (rc >= 0)
+        rc = lm_engine_note(seq->engine, move_all(seq, &s));
     lm_engine_leave(seq->engine);
     return rc;
 }
@@ -136,12 +141,13 @@ int32_t lm_seq_import(lm_seq *seq, uint32_t length, const void *from, uint64_t s
 {
     stream s = {(unsigned char *)(uintptr_t)from, size, 0, true};
     lm_engine_enter(seq->engine);
-    int32_t rc = LLM_OK;
-    if (length > 0)
+    int32_t rc = lm_engine_health(seq->engine);
+    if (rc >= 0 && length > 0)
         rc = make_room(seq, length);
     seq->length = length;
     if (rc >= 0)
         rc = move_all(seq, &s);
+    lm_engine_note(seq->engine, rc);
     if (rc >= 0 && s.used != size)
         rc = lm_fail(LLM_E_MISMATCH, "the saved cache is longer than its %u tokens", (unsigned)length);
     if (rc < 0)

@@ -327,6 +327,7 @@ int32_t lm_placement_create(lm_allocator *alloc, lm_registry *registry, lm_model
     p->budget = budget;
     lm_arena_init(&p->arena, alloc);
     int32_t rc;
+    LM_GO(lm_os_mutex_init(alloc, &p->turn));
     uint32_t *step_device;
     LM_GO(open_devices(p, registry, names, n_names));
     LM_GO(assign_layers(p));

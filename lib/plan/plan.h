@@ -4,6 +4,7 @@
 #define LM_PLAN_PLAN_H
 
 #include "backend/registry.h"
+#include "base/os.h"
 #include "model/model.h"
 
 /* --- placement: decided before a byte is loaded ------------------------------------------------------ */
@@ -35,8 +36,10 @@ typedef struct lm_placement {
     lm_graph graph;             /* the decode graph, lowered */
     lm_segment *segments;
     uint32_t n_segments;
-    uint64_t budget;            /* hard, over all devices and the host; 0: none */
-    bool loaded;
+    uint64_t budget;            /* hard, over all devices; 0: none */
+    _Atomic bool loaded;
+    lm_os_mutex turn;           /* who may call into the devices */
+    uint64_t taken;             /* by engines, of what the weights leave; guarded by `turn` */
 } lm_placement;
 
 /* Opens the devices and decides. Layers go to the devices in the order named, each up to its own budget
@@ -52,6 +55,17 @@ int32_t lm_placement_load(lm_placement *p, llm_progress_fn progress, void *user)
 
 /* Bytes of weights over all devices. */
 uint64_t lm_placement_weight_bytes(const lm_placement *p);
+
+/* --- what the engines of a placement share (shared.c) ------------------------------------------------ */
+
+/* The devices serve one thread at a time. This lock is taken behind an engine's, never before it. */
+void lm_placement_enter(const lm_placement *p);
+void lm_placement_leave(const lm_placement *p);
+
+/* The budget. False: the bytes do not fit any more. */
+bool lm_placement_take(lm_placement *p, uint64_t bytes);
+void lm_placement_give(lm_placement *p, uint64_t bytes);
+uint64_t lm_placement_left(const lm_placement *p); /* UINT64_MAX: there is no budget */
 
 /* --- programs and caches for one engine ---------------------------------------------------------------- */
 
@@ -92,9 +106,12 @@ void lm_programs_destroy(lm_programs *p);
 /* Does the device hold this cache entry? */
 bool lm_programs_holds(const lm_programs *p, uint32_t device, uint32_t cache);
 
-/* Runs all segments in order and waits. */
-int32_t lm_programs_run(lm_programs *p, const lm_run *run);
-/* The result rows of the last run ([n_wanted] or [n_seqs] rows), readable until the next. */
-int32_t lm_programs_result(lm_programs *p, uint32_t n_rows, const float **rows);
+/* Runs all segments in order and waits. `rows` receives the `n_rows` result rows ([n_wanted] or [n_seqs]),
+ * readable until the next run. */
+int32_t lm_programs_run(lm_programs *p, const lm_run *run, uint32_t n_rows, const float **rows);
+
+/* Storage for so many pages of a group; one page copied onto another: on every device that holds some. */
+int32_t lm_programs_grow(lm_programs *p, uint32_t group, uint32_t pages);
+int32_t lm_programs_copy_page(lm_programs *p, uint32_t group, uint32_t from, uint32_t to);
 
 #endif

@@ -108,8 +108,10 @@ int32_t lm_plan_memory(const lm_placement *p, const lm_engine_shape *shape, lm_d
     if (members == NULL)
         return LLM_E_MEMORY;
     int32_t rc = LLM_OK;
+    lm_placement_enter(p);
     for (uint32_t i = 0; i < p->n_devices && rc >= 0; i++)
         rc = plan_device(p, shape, i, members, &devices[i]);
+    lm_placement_leave(p);
     lm_free_array(p->alloc, members, n_caches, sizeof *members);
     return rc;
 }
@@ -185,14 +187,16 @@ int32_t lm_programs_create(const lm_placement *placement, const lm_engine_shape 
     p->alloc = placement->alloc;
     p->placement = placement;
     p->shape = *shape;
+    lm_placement_enter(placement);
     int32_t rc;
     LM_GO(create_caches(p));
     LM_GO(create_staging(p));
     LM_GO(create_programs(p));
     *out = p;
-    return LLM_OK;
 out:
-    lm_programs_destroy(p);
+    lm_placement_leave(placement);
+    if (rc < 0)
+        lm_programs_destroy(p);
     return rc;
 }
 
@@ -201,6 +205,7 @@ void lm_programs_destroy(lm_programs *p)
     if (p == NULL)
         return;
     const lm_placement *place = p->placement;
+    lm_placement_enter(place);
     for (uint32_t i = 0; p->programs != NULL && i < place->n_segments; i++) {
         lm_device *d = place->devices[place->segments[i].device].device;
         if (p->programs[i] != NULL)
@@ -214,6 +219,7 @@ void lm_programs_destroy(lm_programs *p)
         if (p->queues[i] != NULL)
             d->backend->queue_destroy(d, p->queues[i]);
     }
+    lm_placement_leave(place);
     size_t n_caches = place->model->network.n_caches;
     lm_free_array(p->alloc, p->programs, place->n_segments, sizeof *p->programs);
     lm_free_array(p->alloc, p->members, n_caches * place->n_devices, sizeof *p->members);
@@ -269,7 +275,7 @@ static int32_t carry_inputs(lm_programs *p, const lm_run *run, uint32_t segment)
     return LLM_OK;
 }
 
-int32_t lm_programs_run(lm_programs *p, const lm_run *run)
+static int32_t run_segments(lm_programs *p, const lm_run *run)
 {
     const lm_placement *place = p->placement;
     for (uint32_t i = 0; i < place->n_segments; i++) {
@@ -282,7 +288,7 @@ int32_t lm_programs_run(lm_programs *p, const lm_run *run)
     return LLM_OK;
 }
 
-int32_t lm_programs_result(lm_programs *p, uint32_t n_rows, const float **rows)
+static int32_t read_result(lm_programs *p, uint32_t n_rows, const float **rows)
 {
     const lm_placement *place = p->placement;
     uint32_t last = place->n_segments - 1, device = place->segments[last].device;
@@ -296,4 +302,42 @@ int32_t lm_programs_result(lm_programs *p, uint32_t n_rows, const float **rows)
     LM_TRY(wait(p, device));
     *rows = p->staging;
     return LLM_OK;
+}
+
+int32_t lm_programs_run(lm_programs *p, const lm_run *run, uint32_t n_rows, const float **rows)
+{
+    lm_placement_enter(p->placement);
+    int32_t rc = run_segments(p, run);
+    if (rc >= 0 && n_rows > 0)
+        rc = read_result(p, n_rows, rows);
+    lm_placement_leave(p->placement);
+    return rc;
+}
+
+/* --- pages of all devices ------------------------------------------------------------------------------------ */
+
+int32_t lm_programs_grow(lm_programs *p, uint32_t group, uint32_t pages)
+{
+    int32_t rc = LLM_OK;
+    lm_placement_enter(p->placement);
+    for (uint32_t i = 0; i < p->placement->n_devices && rc >= 0; i++) {
+        lm_device *d = p->placement->devices[i].device;
+        if (p->caches[i][group] != NULL)
+            rc = d->backend->cache_grow(d, p->caches[i][group], pages);
+    }
+    lm_placement_leave(p->placement);
+    return rc;
+}
+
+int32_t lm_programs_copy_page(lm_programs *p, uint32_t group, uint32_t from, uint32_t to)
+{
+    int32_t rc = LLM_OK;
+    lm_placement_enter(p->placement);
+    for (uint32_t i = 0; i < p->placement->n_devices && rc >= 0; i++) {
+        lm_device *d = p->placement->devices[i].device;
+        if (p->caches[i][group] != NULL)
+            rc = d->backend->page_copy(d, p->caches[i][group], from, to);
+    }
+    lm_placement_leave(p->placement);
+    return rc;
 }

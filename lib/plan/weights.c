@@ -80,5 +80,6 @@ void lm_placement_destroy(lm_placement *p)
         p->devices[i].device->backend->close(p->devices[i].device);
     lm_graph_finish(&p->graph, p->alloc);
     lm_arena_finish(&p->arena);
+    lm_os_mutex_finish(p->alloc, &p->turn);
     LM_DELETE(p->alloc, p);
 }

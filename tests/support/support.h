@@ -15,8 +15,8 @@
 /* An allocator that counts live blocks and fails its n-th allocation (0: never). */
 typedef struct test_memory {
     lm_allocator alloc;
-    uint64_t live_blocks, live_bytes;
-    uint64_t calls;
+    _Atomic uint64_t live_blocks, live_bytes;
+    _Atomic uint64_t calls;
     uint64_t fail_at; /* fails the call with this number, counted from 1 */
     int fail_after;   /* nonzero: all later ones too */
 } test_memory;
