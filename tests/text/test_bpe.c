@@ -1,5 +1,6 @@
 /* test_bpe.c - byte-pair encoding against published ids, by hand, on hostile vocabularies, at
  * length. */
+#include "models.h"
 #include "vocabs.h"
 
 #include <stdio.h>
@@ -10,8 +11,7 @@ typedef struct merge_rule {
     int32_t left, right, merged;
 } merge_rule;
 
-/* --- published pairs
- * ------------------------------------------------------------------------------ */
+/* --- published pairs -------------------------------------------------------------------------- */
 
 static void test_bpe__pairs_gpt2(void **state)
 {
@@ -43,8 +43,43 @@ static void test_bpe__pairs_qwen2(void **state)
     test_vocab_pairs("made-vocab-qwen2");
 }
 
-/* --- merging
- * ---------------------------------------------------------------------------------------- */
+/* Lines of many languages, then four books, each as one text. */
+static void check_texts(const char *vocabulary, const char *mixed_ids, const test_corpus *corpora)
+{
+    lm_allocator a;
+    lm_allocator_init(&a, NULL);
+    test_vocab v;
+    test_vocab_open(&v, &a, vocabulary);
+    test_mixed(v.tokenizer, mixed_ids, true);
+    test_corpora(v.tokenizer, corpora, 4);
+    test_vocab_close(&v);
+}
+
+static void test_bpe__texts_gpt2(void **state)
+{
+    static const test_corpus corpora[] = {
+        {"botchan.txt", 73660, 0x5603a098542a6d7bu},
+        {"tinyshakespeare.txt", 338025, 0xe22fcd868ca90167u},
+        {"war-and-peace.txt", 792623, 0xe853470671379cb1u},
+        {"wikitext-2-raw-test.txt", 286221, 0x71dab1e5b175239cu},
+    };
+    (void)state;
+    check_texts("ggml-vocab-gpt-2", "mixed_gpt2.ids", corpora);
+}
+
+static void test_bpe__texts_qwen2(void **state)
+{
+    static const test_corpus corpora[] = {
+        {"botchan.txt", 67502, 0x66ba7a737d71f936u},
+        {"tinyshakespeare.txt", 301829, 0xa0ce432d8a5d8350u},
+        {"war-and-peace.txt", 761086, 0xe3aec75b728da4a1u},
+        {"wikitext-2-raw-test.txt", 299078, 0xb6183fb61275fd2au},
+    };
+    (void)state;
+    check_texts("made-vocab-qwen2", "mixed_qwen2.ids", corpora);
+}
+
+/* --- merging ---------------------------------------------------------------------------------- */
 
 static lm_allocator heap;
 
@@ -179,8 +214,7 @@ static void test_bpe__agrees_with_the_definition(void **state)
         check_grammar(&random);
 }
 
-/* --- decoding
- * --------------------------------------------------------------------------------------- */
+/* --- decoding --------------------------------------------------------------------------------- */
 
 static void test_bpe__any_bytes_come_back(void **state)
 {
@@ -245,8 +279,7 @@ static void test_bpe__pieces(void **state)
     lm_tokenizer_destroy(t);
 }
 
-/* --- families that merge characters
- * ------------------------------------------------------------------ */
+/* --- families that merge characters ----------------------------------------------------------- */
 
 static void test_bpe__characters(void **state)
 {
@@ -279,8 +312,7 @@ static void test_bpe__characters(void **state)
     lm_tokenizer_destroy(t);
 }
 
-/* --- hostile vocabularies
- * ----------------------------------------------------------------------------- */
+/* --- hostile vocabularies --------------------------------------------------------------------- */
 
 static void check_create(const test_bpe *spec, int32_t wanted)
 {
@@ -340,8 +372,7 @@ static void test_bpe__bytes_without_tokens(void **state)
     lm_tokenizer_destroy(t);
 }
 
-/* --- length and memory
- * --------------------------------------------------------------------------------- */
+/* --- length and memory ------------------------------------------------------------------------ */
 
 /* Doubling merges of one letter: the worst case for a list of symbols. Quadratic code would run
  * into the time limit. */
@@ -429,6 +460,8 @@ int main(void)
         cmocka_unit_test(test_bpe__pairs_deepseek_coder),
         cmocka_unit_test(test_bpe__pairs_starcoder),
         cmocka_unit_test(test_bpe__pairs_qwen2),
+        cmocka_unit_test(test_bpe__texts_gpt2),
+        cmocka_unit_test(test_bpe__texts_qwen2),
         cmocka_unit_test(test_bpe__order_of_merges),
         cmocka_unit_test(test_bpe__whole_pieces),
         cmocka_unit_test(test_bpe__agrees_with_the_definition),

@@ -104,8 +104,7 @@ static void test_pretokenize__patterns_are_stored(void **state)
     free(file);
 }
 
-/* --- any bytes
- * ------------------------------------------------------------------------------------ */
+/* --- any bytes -------------------------------------------------------------------------------- */
 
 /* Pieces must follow one another without gap or overlap. */
 static size_t count_pieces(const lm_pattern *pattern, const char *text, size_t size)
@@ -161,8 +160,7 @@ static void test_pretokenize__invalid_bytes_are_symbols(void **state)
     assert_int_equal(count_pieces(gpt2, "", 0), 0);
 }
 
-/* --- linear time
- * ----------------------------------------------------------------------------------- */
+/* --- linear time ------------------------------------------------------------------------------ */
 
 /* A quadratic scanner would take minutes for these and run into the test's time limit. */
 static void test_pretokenize__long_runs(void **state)

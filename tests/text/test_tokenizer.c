@@ -30,8 +30,7 @@ static lm_tokenizer *make(const lm_vocab *vocab)
     return t;
 }
 
-/* --- marked tokens
- * -------------------------------------------------------------------------------- */
+/* --- marked tokens ---------------------------------------------------------------------------- */
 
 enum { C = LM_TOKEN_CONTROL, U = LM_TOKEN_USER_DEFINED, N = LM_TOKEN_NORMAL };
 
@@ -158,8 +157,7 @@ static void test_tokenizer__marks_that_take_space(void **state)
     lm_tokenizer_destroy(t);
 }
 
-/* --- beginnings, ends, ids
- * ------------------------------------------------------------------------ */
+/* --- beginnings, ends, ids -------------------------------------------------------------------- */
 
 static const char *const specials[] = {"<s>",  "<e>",        "<sep>", "<|im_end|>",
                                        "</s>", "<|eom_id|>", NULL};
@@ -284,8 +282,7 @@ static void test_tokenizer__control_tokens_are_silent(void **state)
     lm_tokenizer_destroy(t);
 }
 
-/* --- what a vocabulary holds
- * ------------------------------------------------------------------------ */
+/* --- what a vocabulary holds ------------------------------------------------------------------ */
 
 static void test_tokenizer__equal_and_empty_texts(void **state)
 {
