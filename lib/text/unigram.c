@@ -148,8 +148,6 @@ static void turn_round(cell *cells, size_t size)
 
 static int32_t encode_segment(work *w, const char *text, size_t size)
 {
-    if (size == 0)
-        return LLM_OK;
     if (size >= w->capacity) {
         void *items = w->cells;
         LM_TRY(lm_grow(w->ids->alloc, &items, &w->capacity, size + 1, sizeof *w->cells));
@@ -187,6 +185,8 @@ static int32_t encode_text(work *w)
     const char *text = w->text.data;
     size_t size = w->text.size, from = 0;
     lm_seam_edge left = {0};
+    if (size == 0)
+        return LLM_OK;
     for (size_t at = 0; at < size; at += left.size) {
         lm_seam_edge right = lm_seam_edge_of(text + at, size - at);
         if (at > 0 && lm_seam_between(&w->s->seams, left, right)) {
