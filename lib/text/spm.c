@@ -1,5 +1,6 @@
 /* spm.c - SentencePiece BPE ("llama"): of all neighbours whose texts together are a token, the pair
  * with the best score is joined first, the leftmost of equals, until none is left. */
+#include "text/memo.h"
 #include "text/pieces.h"
 #include "text/seams.h"
 
@@ -42,6 +43,7 @@ typedef struct work {
     pair *heap; /* the best first */
     size_t n_heap, heap_capacity;
     bool unknown; /* the last id pushed was for text without a token */
+    lm_memo memo; /* of segments that neither begin nor end in a run of unknown text */
 } work;
 
 /* A token that text may become: marked tokens and bytes are none. */
@@ -107,10 +109,10 @@ static int32_t try_pair(work *w, uint32_t left, uint32_t right)
     return push_pair(w, (pair){isnan(score) ? -INFINITY : score, left, size, id});
 }
 
-static int32_t split_segment(work *w)
+static int32_t split_segment(work *w, size_t segment)
 {
     w->n_symbols = 0;
-    for (size_t at = 0; at < w->size;) {
+    for (size_t at = 0; at < segment;) {
         uint32_t i = (uint32_t)w->n_symbols;
         if (i == w->symbol_capacity) {
             void *items = w->symbols;
@@ -118,7 +120,7 @@ static int32_t split_segment(work *w)
                            sizeof *w->symbols));
             w->symbols = items;
         }
-        uint32_t c, size = (uint32_t)lm_utf8_decode(w->text + at, w->size - at, &c);
+        uint32_t c, size = (uint32_t)lm_utf8_decode(w->text + at, segment - at, &c);
         w->symbols[i] = (symbol){.start = (uint32_t)at,
                                  .size = size,
                                  .before = i == 0 ? NO_SYMBOL : i - 1,
@@ -192,11 +194,9 @@ static int32_t push_symbol(work *w, uint32_t at)
     }
 }
 
-static int32_t encode_segment(work *w)
+static int32_t join_segment(work *w, size_t size)
 {
-    if (w->size == 0)
-        return LLM_OK;
-    LM_TRY(split_segment(w));
+    LM_TRY(split_segment(w, size));
     w->n_heap = 0;
     for (uint32_t i = 1; i < w->n_symbols; i++)
         LM_TRY(try_pair(w, i - 1, i));
@@ -204,7 +204,25 @@ static int32_t encode_segment(work *w)
         LM_TRY(join_best(w));
     for (uint32_t i = 0; i != NO_SYMBOL; i = w->symbols[i].after)
         LM_TRY(push_symbol(w, i));
+    return LLM_OK;
+}
+
+static int32_t encode_segment(work *w)
+{
+    size_t size = w->size, before = w->ids->count;
+    bool after_unknown = w->unknown;
     w->size = 0;
+    if (size == 0)
+        return LLM_OK;
+    const lm_memo_entry *known = after_unknown ? NULL : lm_memo_find(&w->memo, w->text, size);
+    if (known != NULL) {
+        for (size_t i = 0; i < known->n_ids; i++)
+            LM_TRY(lm_ids_push(w->ids, known->ids[i]));
+        return LLM_OK;
+    }
+    LM_TRY(join_segment(w, size));
+    if (!after_unknown && !w->unknown)
+        lm_memo_keep(&w->memo, w->text, size, w->ids->items + before, w->ids->count - before);
     return LLM_OK;
 }
 
@@ -250,7 +268,11 @@ static int32_t spm_encode(const lm_tokenizer *t, const char *text, size_t size, 
                           bool after_special, lm_ids *ids)
 {
     work w = {.t = t, .s = t->state, .ids = ids};
-    int32_t rc = encode_text(&w, text, size, t->add_space_prefix && (first || after_special));
+    int32_t rc = LLM_OK;
+    LM_GO(lm_memo_init(&w.memo, ids->alloc, size));
+    LM_GO(encode_text(&w, text, size, t->add_space_prefix && (first || after_special)));
+out:
+    lm_memo_finish(&w.memo);
     lm_free_array(ids->alloc, w.text, w.text_capacity, 1);
     lm_free_array(ids->alloc, w.symbols, w.symbol_capacity, sizeof *w.symbols);
     lm_free_array(ids->alloc, w.heap, w.heap_capacity, sizeof *w.heap);

@@ -274,6 +274,41 @@ static void test_spm__agrees_with_a_plain_program(void **state)
     }
 }
 
+/* Long texts remember words; a word's ids must not depend on that, nor on what stands before. */
+static void test_spm__long_texts_are_the_sum_of_their_words(void **state)
+{
+    static const char *const words[] = {"abc", "bab", "x",  "y",
+                                        "yay", "aab", "zz", "bcbcbcbcbcbcbcbcbcbcb"};
+    enum { WORDS = 4000 };
+    static char text[WORDS * 24];
+    (void)state;
+    lm_allocator a;
+    test_token tokens[sizeof small / sizeof *small];
+    memcpy(tokens, small, sizeof small);
+    tokens[CROSS].text = "cc"; /* nothing goes on over a space */
+    lm_tokenizer *t = small_tokenizer(&a, tokens);
+    lm_ids wanted, ids;
+    lm_ids_init(&wanted, &a);
+    lm_ids_init(&ids, &a);
+    uint64_t random = 8;
+    size_t size = 0;
+    for (int i = 0; i < WORDS; i++) {
+        const char *word = words[test_random(&random) % (sizeof words / sizeof *words)];
+        assert_ok(lm_tokenizer_encode(t, word, strlen(word), 0, &wanted));
+        if (i != 0)
+            text[size++] = ' ';
+        memcpy(text + size, word, strlen(word));
+        size += strlen(word);
+    }
+    assert_ok(lm_tokenizer_encode(t, text, size, 0, &ids));
+    assert_int_equal(ids.count, wanted.count);
+    assert_memory_equal(ids.items, wanted.items, ids.count * sizeof *ids.items);
+    lm_ids_finish(&wanted);
+    lm_ids_finish(&ids);
+    lm_tokenizer_destroy(t);
+    assert_int_equal(a.bytes, 0);
+}
+
 /* --- hostile vocabularies
  * -------------------------------------------------------------------------- */
 
@@ -352,6 +387,11 @@ static void test_spm__survives_failing_allocations(void **state)
     (void)state;
     lm_vocab v = test_small_vocab("llama", small);
     test_small_failures(&v, "abcaab babaabacabcxyz aa aa aa bcbc");
+    char text[5000]; /* long enough to remember words */
+    for (size_t i = 0; i < sizeof text; i++)
+        text[i] = "abc ba  bxcaa"[i * i % 13];
+    text[sizeof text - 1] = '\0';
+    test_small_failures(&v, text);
 }
 
 int main(void)
@@ -369,6 +409,7 @@ int main(void)
         cmocka_unit_test(test_spm__marked_tokens),
         cmocka_unit_test(test_spm__space_prefix_is_a_rule),
         cmocka_unit_test(test_spm__agrees_with_a_plain_program),
+        cmocka_unit_test(test_spm__long_texts_are_the_sum_of_their_words),
         cmocka_unit_test(test_spm__refuses_malformed_bytes),
         cmocka_unit_test(test_spm__odd_scores),
         cmocka_unit_test(test_spm__duplicate_and_broken_tokens),
