@@ -122,7 +122,7 @@ static void extend(const work *w, const char *text, size_t size, size_t at, size
         if (node == 0)
             break;
         int32_t id = s->trie.nodes[node].id;
-        if (id < 0)
+        if (id < 0 || w->t->types[id] == LM_TOKEN_CONTROL) /* of late, by the rules */
             continue;
         size_t step = end + 1 - at;
         covered = covered || step == character;
