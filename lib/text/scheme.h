@@ -3,7 +3,7 @@
 #ifndef LM_TEXT_SCHEME_H
 #define LM_TEXT_SCHEME_H
 
-#include "base/strmap.h"
+#include "text/lookup.h"
 #include "text/tokenizer.h"
 
 typedef struct lm_scheme lm_scheme;
@@ -20,7 +20,7 @@ struct lm_tokenizer {
     uint8_t *types;  /* [n_tokens] LM_TOKEN_... */
     uint8_t *strips; /* [n_tokens] LM_STRIP_..., or NULL: no token takes neighbouring space */
     uint32_t n_tokens;
-    lm_strmap by_text; /* token text -> id; of equal texts the last; empty texts are not in it */
+    lm_lookup by_text;                 /* token text -> id */
     int32_t special[LM_SPECIAL_COUNT]; /* -1: none */
     bool add_bos, add_eos, add_sep, add_space_prefix, remove_extra_whitespaces, escape_whitespaces,
         clean_spaces, lowercase, strip_accents;

@@ -41,16 +41,6 @@ static int32_t copy_tokens(lm_tokenizer *t, const lm_vocab *vocab)
     return LLM_OK;
 }
 
-/* From the last to the first: the map keeps the first it is given. */
-static int32_t index_tokens(lm_tokenizer *t)
-{
-    LM_TRY(lm_strmap_reserve(&t->by_text, t->n_tokens));
-    for (uint32_t id = t->n_tokens; id-- > 0;)
-        if (t->tokens[id].size != 0)
-            LM_TRY(lm_strmap_add(&t->by_text, t->tokens[id].data, t->tokens[id].size, id, NULL));
-    return LLM_OK;
-}
-
 static void set_rules(lm_tokenizer *t, const lm_vocab *vocab)
 {
     const lm_scheme *s = t->scheme;
@@ -126,7 +116,7 @@ static void drop_rule(lm_tokenizer *t, bool *rule, bool have, uint32_t which)
 static int32_t build(lm_tokenizer *t, const lm_vocab *vocab)
 {
     LM_TRY(copy_tokens(t, vocab));
-    LM_TRY(index_tokens(t));
+    LM_TRY(lm_lookup_init(&t->by_text, t->alloc, t->tokens, t->n_tokens));
     set_rules(t, vocab);
     LM_TRY(set_specials(t, vocab));
     guess_types(t, vocab);
@@ -156,7 +146,6 @@ int32_t lm_tokenizer_create(lm_allocator *alloc, const lm_log *log, const lm_voc
     if (log != NULL)
         t->log = *log;
     t->scheme = scheme;
-    lm_strmap_init(&t->by_text, alloc);
     int32_t rc = build(t, vocab);
     if (rc < 0)
         lm_tokenizer_destroy(t);
@@ -172,7 +161,7 @@ void lm_tokenizer_destroy(lm_tokenizer *t)
     lm_marks_destroy(t->marks);
     t->scheme->destroy(t);
     lm_free_array(t->alloc, t->ends, LM_MAX_ENDS, sizeof *t->ends);
-    lm_strmap_finish(&t->by_text);
+    lm_lookup_finish(&t->by_text);
     lm_free_array(t->alloc, t->strips, t->n_tokens, sizeof *t->strips);
     lm_free_array(t->alloc, t->scores, t->n_tokens, sizeof *t->scores);
     lm_free_array(t->alloc, t->types, t->n_tokens, sizeof *t->types);
@@ -215,6 +204,5 @@ lm_str lm_tokenizer_text(const lm_tokenizer *t, int32_t id)
 
 int32_t lm_tokenizer_find(const lm_tokenizer *t, const char *text, size_t size)
 {
-    uint32_t id;
-    return lm_strmap_get(&t->by_text, text, size, &id) ? (int32_t)id : -1;
+    return lm_lookup_find(&t->by_text, t->tokens, text, size);
 }
