@@ -170,5 +170,6 @@ int main(int argc, char **argv)
     }
     llm_session_destroy(session);
     tool_close(&m);
+    tool_flush();
     return 0;
 }

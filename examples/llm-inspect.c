@@ -2,19 +2,28 @@
  * takes. */
 #include "tool.h"
 
+#include <math.h>
 #include <string.h>
 
 static bool json;
+
+static void print_start(const char *text, uint64_t size)
+{
+    uint64_t shown = size < 60 ? size : 60;
+    while (shown > 0 && shown < size && ((unsigned char)text[shown] & 0xc0) == 0x80)
+        shown--; /* not in the middle of a character */
+    tool_plain_text(stdout, text, shown);
+    printf("%s", shown < size ? "..." : "");
+}
 
 static void print_value(const llm_metadata *v)
 {
     if (v->kind == LLM_KIND_STRING && json)
         tool_json_text(stdout, v->text, v->text_size);
     else if (v->kind == LLM_KIND_STRING)
-        printf("%.*s%s", (int)(v->text_size < 60 ? v->text_size : 60), v->text,
-               v->text_size > 60 ? "..." : "");
+        print_start(v->text, v->text_size);
     else if (v->kind == LLM_KIND_FLOAT)
-        printf("%.9g", v->number);
+        printf(json && !isfinite(v->number) ? "null" : "%.9g", v->number);
     else if (v->kind == LLM_KIND_BOOL)
         printf("%s", v->integer != 0 ? "true" : "false");
     else
@@ -48,7 +57,10 @@ static void print_metadata(const llm_model *model)
             tool_json_text(stdout, v.key, strlen(v.key));
             printf(": ");
         } else {
-            printf("  %-44s ", v.key);
+            size_t size = strlen(v.key);
+            printf("  ");
+            tool_plain_text(stdout, v.key, size);
+            printf("%*s ", size < 44 ? (int)(44 - size) : 0, "");
         }
         print_pair(model, i, &v);
         printf(json ? "" : "\n");
@@ -65,13 +77,17 @@ static void print_tensors(const llm_model *model)
         for (uint32_t d = 0; d < t.n_dims; d++)
             snprintf(shape + strlen(shape), sizeof shape - strlen(shape), "%s%llu",
                      d > 0 ? ", " : "", (unsigned long long)t.dims[d]);
-        if (json)
-            printf("%s{\"name\": \"%s\", \"format\": \"%s\", \"dims\": [%s], \"bytes\": %llu, "
-                   "\"offset\": %llu}",
-                   i > 0 ? ", " : "", t.name, t.format, shape, (unsigned long long)t.bytes,
-                   (unsigned long long)t.file_offset);
-        else
-            printf("  %-32s %-8s [%s]\n", t.name, t.format, shape);
+        if (json) {
+            printf("%s{\"name\": ", i > 0 ? ", " : "");
+            tool_json_text(stdout, t.name, strlen(t.name));
+            printf(", \"format\": \"%s\", \"dims\": [%s], \"bytes\": %llu, \"offset\": %llu}",
+                   t.format, shape, (unsigned long long)t.bytes, (unsigned long long)t.file_offset);
+        } else {
+            size_t size = strlen(t.name);
+            printf("  ");
+            tool_plain_text(stdout, t.name, size);
+            printf("%*s %-8s [%s]\n", size < 32 ? (int)(32 - size) : 0, "", t.format, shape);
+        }
     }
     printf(json ? "]" : "\n");
 }
@@ -164,6 +180,9 @@ int main(int argc, char **argv)
                            .budget = compute.budget};
     tool_check(llm_runtime_create(&rp, &runtime));
     tool_check(llm_model_open(runtime, path, &mp, &model));
+    if (plan || memory) /* nothing is printed unless all can be */
+        tool_check(
+            llm_model_step_at(model, 0, &(llm_step_info){.struct_size = sizeof(llm_step_info)}));
     printf(json ? "{" : "");
     print_metadata(model);
     print_tensors(model);
@@ -174,5 +193,6 @@ int main(int argc, char **argv)
     printf(json ? "}\n" : "");
     llm_model_release(model);
     llm_runtime_destroy(runtime);
+    tool_flush();
     return 0;
 }

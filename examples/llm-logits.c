@@ -9,7 +9,7 @@ static void feed(llm_session *session, const llm_token *tokens, uint64_t n, cons
                  float *logits, uint32_t n_vocab)
 {
     uint64_t n_sizes = 0, at = 0;
-    llm_token *sizes = split == NULL ? NULL : tool_ids(split, &n_sizes);
+    llm_token *sizes = split == NULL ? NULL : tool_ids(split, "--split", &n_sizes);
     for (uint64_t i = 0; at < n; i++) {
         uint64_t part = n_sizes == 0 ? n : (uint64_t)sizes[i < n_sizes ? i : n_sizes - 1];
         if (part == 0)
@@ -49,7 +49,7 @@ int main(int argc, char **argv)
     if (tokens_text == NULL || out_path == NULL)
         tool_misused("--tokens and --out are needed");
     uint64_t n;
-    llm_token *tokens = tool_ids(tokens_text, &n);
+    llm_token *tokens = tool_ids(tokens_text, "--tokens", &n);
     if (n == 0)
         tool_misused("--tokens holds no id");
     tool_model m;

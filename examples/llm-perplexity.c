@@ -120,5 +120,6 @@ int main(int argc, char **argv)
     llm_session_destroy(session);
     llm_tokenizer_release(tokenizer);
     tool_close(&m);
+    tool_flush();
     return 0;
 }

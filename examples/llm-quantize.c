@@ -102,22 +102,25 @@ static bool matches(const char *pattern, size_t size, const char *name)
     return p == size;
 }
 
-static const char *kept(const options *o, const char *name)
+static const char *kept(const options *o, const char *name, bool *used)
 {
     for (uint32_t i = 0; i < o->keep.count; i++) {
         const char *text = o->keep.items[i], *equals = strrchr(text, '=');
         if (equals == NULL)
             tool_misused("--keep takes NAME=FORMAT, not '%s'", text);
         const char *format = want_format(equals + 1);
-        if (matches(text, (size_t)(equals - text), name))
+        if (matches(text, (size_t)(equals - text), name)) {
+            used[i] = true;
             return format;
+        }
     }
     return NULL;
 }
 
-static const char *choose(const options *o, const mixture_model *shape, const llm_tensor_info *t)
+static const char *choose(const options *o, const mixture_model *shape, const llm_tensor_info *t,
+                          bool *used)
 {
-    const char *format = kept(o, t->name);
+    const char *format = kept(o, t->name, used);
     if (format == NULL && mixture_is_small(t->name, t->n_dims))
         return "f32";
     if (format == NULL && strcmp(t->name, "output.weight") == 0)
@@ -143,6 +146,7 @@ static void take_tensors(job *j, const options *o, const llm_model_info *info)
 {
     mixture_model shape = {(uint32_t)number(j->model, info->architecture, "block_count"),
                            (uint32_t)number(j->model, info->architecture, "expert_count"), true};
+    bool used[TOOL_MOST_TEXTS] = {false};
     j->n = info->n_tensors;
     j->tensors = calloc(j->n + 1, sizeof *j->tensors);
     if (j->tensors == NULL)
@@ -156,10 +160,13 @@ static void take_tensors(job *j, const options *o, const llm_model_info *info)
     for (uint64_t i = 0; i < j->n; i++) {
         llm_tensor_info *t = &j->tensors[i];
         j->bytes_in += t->bytes;
-        t->format = choose(o, &shape, t);
+        t->format = choose(o, &shape, t, used);
         j->total += t->dims[0] * t->dims[1] * t->dims[2] * t->dims[3];
         tool_check(llm_writer_tensor(j->writer, t->name, t->format, t->n_dims, t->dims));
     }
+    for (uint32_t i = 0; i < o->keep.count; i++)
+        if (!used[i])
+            tool_fail("--keep %s: there is no such tensor", o->keep.items[i]);
 }
 
 /* All as it is, but for what tells the format of the weights. */

@@ -117,6 +117,8 @@ int main(int argc, char **argv)
     tool_open(o.model, &o.compute, NULL, &m);
     if (o.prompt == NULL && text == NULL)
         text = tool_read(stdin, "stdin", &size);
+    if (text != NULL && strlen(text) != size)
+        tool_fail("the prompt has a NUL in it, at byte %llu", (unsigned long long)strlen(text));
     llm_sampler *sampler = make_sampler(m.runtime, &o);
     llm_session_params sp = {.struct_size = sizeof sp,
                              .set_mask = o.tokens > 0 ? LLM_SESSION_SET_MAX_TOKENS : 0,
@@ -143,5 +145,6 @@ int main(int argc, char **argv)
     llm_sampler_destroy(sampler);
     tool_close(&m);
     free(text);
+    tool_flush();
     return 0;
 }

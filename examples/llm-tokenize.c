@@ -18,7 +18,7 @@ static void print_ids(const llm_tokenizer *tokenizer, const char *text, uint64_t
 static void print_text(const llm_tokenizer *tokenizer, const char *numbers, bool no_special)
 {
     uint64_t count, size = 0;
-    llm_token *ids = tool_ids(numbers, &count);
+    llm_token *ids = tool_ids(numbers, NULL, &count);
     uint32_t flags = no_special ? 0 : LLM_DECODE_SHOW_SPECIAL;
     int32_t rc = llm_tokenizer_decode(tokenizer, ids, count, flags, NULL, 0, &size);
     if (rc != LLM_E_BUFFER)
@@ -69,5 +69,6 @@ int main(int argc, char **argv)
     llm_tokenizer_release(tokenizer);
     llm_model_release(model);
     llm_runtime_destroy(runtime);
+    tool_flush();
     return 0;
 }

@@ -19,7 +19,7 @@ static const synth_shape shapes[] = {
     {"8B", 0, 4096, 32, 32, 8, 128, 14336, 128256, 131072, .rope_base = 500000},
     {"moe", 0, 1024, 12, 16, 4, 64, 3072, 32000, 4096, 8, 2, .rope_base = 1000000},
     {"mamba2", 1, 1536, 48, .vocab = 50288, .context = 1048576, .state = 128, .conv = 4, .tied = 1},
-    {"tiny", 0, 256, 4, 4, 2, 64, 768, 4096, 2048,
+    {"tiny", 0, 256, 4, 4, 2, 0, 768, 4096, 2048,
      .rope_base = 10000}, /* where descriptions begin */
 };
 

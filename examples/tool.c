@@ -11,6 +11,7 @@
 #include <string.h>
 #include <time.h>
 #if defined(_WIN32)
+#include <fcntl.h>
 #include <io.h>
 #define isatty _isatty
 #define fileno _fileno
@@ -19,23 +20,26 @@
 #endif
 
 static const char *program_name = "llm";
+static bool bar_shown;
 
-/* --- ending
- * --------------------------------------------------------------------------------------------- */
+/* --- ending ----------------------------------------------------------------------------------- */
 
-static void say(const char *format, va_list args)
+/* One line, whatever the message holds. */
+static void say(const char *format, va_list args, const char *tail)
 {
+    char line[2048];
+    int size = vsnprintf(line, sizeof line, format, args);
     fflush(stdout);
-    fprintf(stderr, "%s: ", program_name);
-    vfprintf(stderr, format, args);
-    fputc('\n', stderr);
+    fprintf(stderr, "%s%s: ", bar_shown ? "\r\033[K" : "", program_name);
+    tool_plain_text(stderr, line, strlen(line));
+    fprintf(stderr, "%s%s\n", size >= (int)sizeof line ? "..." : "", tail);
 }
 
 void tool_fail(const char *format, ...)
 {
     va_list args;
     va_start(args, format);
-    say(format, args);
+    say(format, args, "");
     va_end(args);
     exit(1);
 }
@@ -44,9 +48,8 @@ void tool_misused(const char *format, ...)
 {
     va_list args;
     va_start(args, format);
-    say(format, args);
+    say(format, args, " (--help tells more)");
     va_end(args);
-    fprintf(stderr, "try %s --help\n", program_name);
     exit(2);
 }
 
@@ -56,8 +59,13 @@ void tool_check(int32_t status)
         tool_fail("%s", llm_last_error());
 }
 
-/* --- options
- * ---------------------------------------------------------------------------------------------- */
+void tool_flush(void)
+{
+    if (fflush(stdout) != 0 || ferror(stdout))
+        tool_fail("cannot write to stdout: %s", strerror(errno));
+}
+
+/* --- options ---------------------------------------------------------------------------------- */
 
 static void print_help(const tool_program *p)
 {
@@ -68,6 +76,7 @@ static void print_help(const tool_program *p)
         printf("  %-22s %s\n", left, o->help);
     }
     printf("  %-22s %s\n", "--help", "this text");
+    tool_flush();
     exit(0);
 }
 
@@ -88,10 +97,11 @@ static uint64_t parse_size(const tool_option *o, const char *text)
     char *end;
     double value = strtod(text, &end);
     const char *units = "KMG", *unit = *end == '\0' ? NULL : strchr(units, *end);
-    if (end == text || !(value >= 1) || (*end != '\0' && (unit == NULL || end[1] != '\0')))
-        tool_misused("%s takes a number of bytes like 512M, not '%s'", o->name, text);
+    bool good = end != text && (*end == '\0' || (unit != NULL && end[1] == '\0'));
     if (unit != NULL)
         value *= pow(1024, (double)(unit - units + 1));
+    if (!good || !(value >= 1 && value <= 0x1p62))
+        tool_misused("%s takes a number of bytes like 512M, not '%s'", o->name, text);
     return (uint64_t)value;
 }
 
@@ -134,6 +144,10 @@ void tool_parse(const tool_program *p, int argc, char **argv)
 {
     int words = 0;
     program_name = p->name;
+#if defined(_WIN32)
+    _setmode(_fileno(stdin), _O_BINARY);
+    _setmode(_fileno(stdout), _O_BINARY);
+#endif
     for (int i = 1; i < argc; i++) {
         const tool_option *o = find_option(p, argv[i]);
         if (strcmp(argv[i], "--help") == 0)
@@ -154,9 +168,7 @@ void tool_parse(const tool_program *p, int argc, char **argv)
         tool_misused("usage: %s %s", p->name, p->usage);
 }
 
-/* --- models
- * --------------------------------------------------------------------------------------------------
- */
+/* --- models ----------------------------------------------------------------------------------- */
 
 static int32_t show_loading(void *user, uint64_t done, uint64_t total)
 {
@@ -202,9 +214,7 @@ uint64_t tool_memory(const tool_model *m)
     return host.bytes + stats.device_bytes;
 }
 
-/* --- text
- * -------------------------------------------------------------------------------------------------------
- */
+/* --- text ------------------------------------------------------------------------------------- */
 
 char *tool_read(FILE *from, const char *name, uint64_t *size)
 {
@@ -241,54 +251,97 @@ char *tool_read_file(const char *path, uint64_t *size)
 llm_token *tool_encode(const llm_tokenizer *tokenizer, const char *text, uint64_t size,
                        uint32_t flags, uint64_t *count)
 {
-    /* No scheme makes more ids than bytes and the few it adds. */
-    uint64_t capacity = size + 16;
-    llm_token *ids = malloc(capacity * sizeof *ids);
-    if (ids == NULL)
-        tool_fail("no memory for %llu ids", (unsigned long long)capacity);
-    tool_check(llm_tokenizer_encode(tokenizer, text, size, flags, ids, capacity, count));
+    /* Few schemes make more ids than bytes and those that they add; then they say how many. */
+    llm_token *ids = NULL;
+    int32_t rc = LLM_E_BUFFER;
+    for (*count = size + 16; rc == LLM_E_BUFFER;) {
+        uint64_t capacity = *count;
+        free(ids);
+        ids = malloc(capacity * sizeof *ids);
+        if (ids == NULL)
+            tool_fail("no memory for %llu ids", (unsigned long long)capacity);
+        rc = llm_tokenizer_encode(tokenizer, text, size, flags, ids, capacity, count);
+    }
+    tool_check(rc);
     return ids;
 }
 
-llm_token *tool_ids(const char *text, uint64_t *count)
+llm_token *tool_ids(const char *text, const char *option, uint64_t *count)
 {
+    static const char between[] = ", \t\r\n";
     llm_token *ids = malloc((strlen(text) + 1) * sizeof *ids);
     if (ids == NULL)
         tool_fail("no memory for the ids");
     *count = 0;
-    for (const char *at = text; *at != '\0';) {
+    for (const char *at = text + strspn(text, between); *at != '\0';) {
+        size_t size = strcspn(at, between);
         char *end;
-        if (strchr(", \t\r\n", *at) != NULL) {
-            at++;
-            continue;
-        }
         long value = strtol(at, &end, 10);
-        if (end == at || value < 0 || value > INT32_MAX ||
-            (*end != '\0' && strchr(", \t\r\n", *end) == NULL))
-            tool_fail("'%.20s' is no token id", at);
+        if (end != at + size || value < 0 || value > INT32_MAX) {
+            if (option == NULL)
+                tool_fail("'%.*s' is no token id", size > 20 ? 20 : (int)size, at);
+            tool_misused("%s: '%.*s' is no number", option, size > 20 ? 20 : (int)size, at);
+        }
         ids[(*count)++] = (llm_token)value;
-        at = end;
+        at += size + strspn(at + size, between);
     }
     return ids;
+}
+
+/* Bytes of the whole UTF-8 character at the head of a text; 0 when there is none. */
+static size_t character(const unsigned char *text, uint64_t size)
+{
+    size_t n = text[0] < 0x80   ? 1
+               : text[0] < 0xc2 ? 0
+               : text[0] < 0xe0 ? 2
+               : text[0] < 0xf0 ? 3
+                                : 4;
+    if (text[0] > 0xf4 || n > size)
+        return 0;
+    for (size_t i = 1; i < n; i++)
+        if ((text[i] & 0xc0) != 0x80)
+            return 0;
+    if (n > 2 && ((text[0] == 0xe0 && text[1] < 0xa0) || (text[0] == 0xed && text[1] > 0x9f) ||
+                  (text[0] == 0xf0 && text[1] < 0x90) || (text[0] == 0xf4 && text[1] > 0x8f)))
+        return 0;
+    return n;
 }
 
 void tool_json_text(FILE *to, const char *text, uint64_t size)
 {
     fputc('"', to);
-    for (uint64_t i = 0; i < size; i++) {
+    for (uint64_t i = 0; i < size;) {
         unsigned char c = (unsigned char)text[i];
-        if (c == '"' || c == '\\')
+        size_t n = character((const unsigned char *)text + i, size - i);
+        if (n == 0)
+            fputs("\\ufffd", to);
+        else if (c == '"' || c == '\\')
             fprintf(to, "\\%c", c);
         else if (c < 0x20)
             fprintf(to, "\\u%04x", c);
         else
-            fputc(c, to);
+            fwrite(text + i, 1, n, to);
+        i += n == 0 ? 1 : n;
     }
     fputc('"', to);
 }
 
-/* --- progress and figures
- * ------------------------------------------------------------------------------------------ */
+void tool_plain_text(FILE *to, const char *text, uint64_t size)
+{
+    for (uint64_t i = 0; i < size;) {
+        unsigned char c = (unsigned char)text[i];
+        size_t n = character((const unsigned char *)text + i, size - i);
+        if (c == '\n')
+            fputs("\\n", to);
+        else if (n == 0 || c < 0x20 || c == 0x7f)
+            fprintf(to, "\\x%02x", c);
+        else
+            fwrite(text + i, 1, n, to);
+        i += n == 0 ? 1 : n;
+    }
+}
+
+/* --- progress and figures --------------------------------------------------------------------- */
 
 double tool_now(void)
 {
@@ -315,6 +368,7 @@ void tool_progress(const char *what, uint64_t done, uint64_t total)
             (unsigned)(total == 0 ? 100 : done * 100 / total));
     if (over)
         fprintf(stderr, "\r\033[K");
+    bar_shown = !over;
 }
 
 const char *tool_bytes(uint64_t bytes, char *text)

@@ -8,8 +8,7 @@
 #include <stdbool.h>
 #include <stdio.h>
 
-/* --- options
- * ---------------------------------------------------------------------------------------- */
+/* --- options ---------------------------------------------------------------------------------- */
 
 typedef enum tool_kind {
     TOOL_FLAG,
@@ -48,8 +47,7 @@ typedef struct tool_program {
 /* Fills options and words. Prints help and exits 0, or one line and exits 2. */
 void tool_parse(const tool_program *program, int argc, char **argv);
 
-/* --- ending
- * ------------------------------------------------------------------------------------------- */
+/* --- ending ----------------------------------------------------------------------------------- */
 
 /* "name: message" on stderr, and exit 1 (what was asked cannot be done) or 2 (it was asked
  * wrongly). */
@@ -65,8 +63,10 @@ void tool_misused(const char *format, ...);
 /* Fails with the library's message when a status is negative. */
 void tool_check(int32_t status);
 
-/* --- models
- * ---------------------------------------------------------------------------------------------- */
+/* The last thing before exit 0: fails when what was printed could not be written. */
+void tool_flush(void);
+
+/* --- models ----------------------------------------------------------------------------------- */
 
 /* Options of every program that computes. */
 typedef struct tool_compute {
@@ -100,9 +100,7 @@ void tool_open(const char *path, const tool_compute *compute, const llm_engine_p
                tool_model *out);
 void tool_close(tool_model *m);
 
-/* --- text
- * ---------------------------------------------------------------------------------------------------
- */
+/* --- text ------------------------------------------------------------------------------------- */
 
 /* Whole file or stream, with a NUL behind it; the caller frees. */
 char *tool_read(FILE *from, const char *name, uint64_t *size);
@@ -111,13 +109,16 @@ char *tool_read_file(const char *path, uint64_t *size);
 /* Ids of a text; the caller frees. */
 llm_token *tool_encode(const llm_tokenizer *tokenizer, const char *text, uint64_t size,
                        uint32_t flags, uint64_t *count);
-/* Ids written as numbers with commas or blanks between them; the caller frees. */
-llm_token *tool_ids(const char *text, uint64_t *count);
+/* Ids written as numbers with commas or blanks between them, from an option or (NULL) from input;
+ * the caller frees. */
+llm_token *tool_ids(const char *text, const char *option, uint64_t *count);
 
+/* A JSON string. What is no UTF-8 becomes U+FFFD. */
 void tool_json_text(FILE *to, const char *text, uint64_t size);
+/* Text for a terminal: control characters and what is no UTF-8 are spelt out. */
+void tool_plain_text(FILE *to, const char *text, uint64_t size);
 
-/* --- progress and figures
- * ------------------------------------------------------------------------------------- */
+/* --- progress and figures --------------------------------------------------------------------- */
 
 double tool_now(void); /* seconds, monotonic */
 /* A line that overwrites itself on stderr, only when that is a terminal. done == total ends it. */

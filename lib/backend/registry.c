@@ -59,7 +59,7 @@ static int32_t parse_one(const char *list, const char *text, size_t size, lm_dev
 
 int32_t lm_device_names(const char *list, lm_device_name *names, uint32_t *count)
 {
-    if (list == NULL || list[0] == '\0')
+    if (list == NULL)
         list = "cpu";
     *count = 0;
     for (const char *at = list;; at++) {
