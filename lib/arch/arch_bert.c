@@ -1,5 +1,5 @@
-/* arch_bert.c - BERT encoders (MiniLM, BGE, E5, ...): rows see each other, layer norms behind each block,
- * and one pooled vector per sequence. */
+/* arch_bert.c - BERT encoders (MiniLM, BGE, E5, ...): rows see each other, layer norms behind each
+ * block, and one pooled vector per sequence. */
 #include "arch/blocks.h"
 
 /* The file's numbers of ways to pool. */
@@ -7,16 +7,24 @@ enum { POOLING_NONE, POOLING_MEAN, POOLING_CLS, POOLING_LAST, POOLING_RANK };
 
 static const lm_hparam_row hparams[] = {
     {"attention.causal", LM_HPARAM_BOOL, offsetof(lm_hparams, causal), 0, 1, false, 0},
-    {"pooling_type", LM_HPARAM_U32, offsetof(lm_hparams, pooling), 0, POOLING_RANK, false, POOLING_MEAN},
-    {"tokenizer.ggml.token_type_count", LM_HPARAM_U32, offsetof(lm_hparams, n_token_types), 0, 65536, false,
-     0},
+    {"pooling_type", LM_HPARAM_U32, offsetof(lm_hparams, pooling), 0, POOLING_RANK, false,
+     POOLING_MEAN},
+    {"tokenizer.ggml.token_type_count", LM_HPARAM_U32, offsetof(lm_hparams, n_token_types), 0,
+     65536, false, 0},
 };
 
 static const lm_tensor_row tensors[] = {
     LM_ROW_EMBEDDING,
     LM_ROW_POSITIONS,
-    {LM_ROLE_TYPE_EMBD, "token_types.weight", LM_USE_GATHER, LM_DIM_WIDTH, LM_DIM_TYPES, LM_DIM_ONE,
-     LM_TENSOR_OPTIONAL, {0, 0}, 0},
+    {LM_ROLE_TYPE_EMBD,
+     "token_types.weight",
+     LM_USE_GATHER,
+     LM_DIM_WIDTH,
+     LM_DIM_TYPES,
+     LM_DIM_ONE,
+     LM_TENSOR_OPTIONAL,
+     {0, 0},
+     0},
     LM_ROW_VECTOR(EMBD_NORM, "token_embd_norm.weight", LM_DIM_WIDTH, 0),
     LM_ROW_VECTOR(EMBD_NORM_BIAS, "token_embd_norm.bias", LM_DIM_WIDTH, 0),
     LM_ROWS_QKV_SPLIT,
@@ -37,8 +45,9 @@ static int32_t check(lm_hparams *h, const char *name)
     if (h->causal)
         return lm_fail(LLM_E_UNSUPPORTED, "%s.attention.causal: only encoders are supported", name);
     if (h->pooling == POOLING_NONE || h->pooling == POOLING_RANK)
-        return lm_fail(LLM_E_UNSUPPORTED, "%s.pooling_type is %u; 1 (mean), 2 (cls) and 3 (last) are supported",
-                       name, (unsigned)h->pooling);
+        return lm_fail(LLM_E_UNSUPPORTED,
+                       "%s.pooling_type is %u; 1 (mean), 2 (cls) and 3 (last) are supported", name,
+                       (unsigned)h->pooling);
     return lm_check_attention(h, name);
 }
 
@@ -49,7 +58,8 @@ static uint32_t emit_embeddings(lm_emit *e)
     uint32_t types = lm_role(e, LM_ROLE_TYPE_EMBD);
     if (types != LM_NONE)
         x = lm_emit_add(&e->b, x, lm_emit_embed(&e->b, LM_EMBED_CONSTANT, types, 1));
-    x = lm_emit_add(&e->b, x, lm_emit_embed(&e->b, LM_EMBED_POSITIONS, lm_role(e, LM_ROLE_POS_EMBD), 1));
+    x = lm_emit_add(&e->b, x,
+                    lm_emit_embed(&e->b, LM_EMBED_POSITIONS, lm_role(e, LM_ROLE_POS_EMBD), 1));
     lm_norm norm = lm_layer_norm(e, LM_ROLE_EMBD_NORM, LM_ROLE_EMBD_NORM_BIAS);
     return lm_emit_norm(&e->b, x, &norm);
 }

@@ -1,9 +1,10 @@
-/* arch_gemma2.c - Gemma 2: norms before and behind each block, soft caps on scores and logits, a window
- * on every second layer, embeddings times the root of the width. */
+/* arch_gemma2.c - Gemma 2: norms before and behind each block, soft caps on scores and logits, a
+ * window on every second layer, embeddings times the root of the width. */
 #include "arch/blocks.h"
 
 static const lm_hparam_row hparams[] = {
-    {"attention.sliding_window", LM_HPARAM_U32, offsetof(lm_hparams, window), 0, 1 << 30, false, 4096},
+    {"attention.sliding_window", LM_HPARAM_U32, offsetof(lm_hparams, window), 0, 1 << 30, false,
+     4096},
     {"attention.sliding_window_pattern", LM_HPARAM_U32, offsetof(lm_hparams, window_pattern), 1,
      LM_MAX_LAYERS, false, 2},
 };
@@ -22,8 +23,8 @@ static const lm_tensor_row tensors[] = {
     LM_ROW_VECTOR(FFN_POST_NORM, "blk.%u.post_ffw_norm.weight", LM_DIM_WIDTH, LM_LAYER),
 };
 
-/* No key tells the scale of the queries: it goes by the head's size, but by width / heads in the model of
- * 27B, which is known by its 46 layers. */
+/* No key tells the scale of the queries: it goes by the head's size, but by width / heads in the
+ * model of 27B, which is known by its 46 layers. */
 static float query_scale(const lm_hparams *h)
 {
     if (h->attn_scale > 0)
@@ -34,9 +35,8 @@ static float query_scale(const lm_hparams *h)
 static void emit(lm_emit *e)
 {
     const lm_hparams *h = e->h;
-    lm_attention attention = {.rope = lm_rope_of(e, LM_ROPE_HALVES),
-                              .scale = query_scale(h),
-                              .softcap = h->attn_softcap};
+    lm_attention attention = {
+        .rope = lm_rope_of(e, LM_ROPE_HALVES), .scale = query_scale(h), .softcap = h->attn_softcap};
     float embed_scale = sqrtf((float)h->width);
     uint32_t x = lm_emit_embed(&e->b, LM_EMBED_TOKENS, lm_role(e, LM_ROLE_TOKEN_EMBD), embed_scale);
     for (uint32_t layer = 0; layer < h->n_layers; layer++) {
@@ -44,7 +44,8 @@ static void emit(lm_emit *e)
         attention.window = lm_layer_window(h, layer);
         lm_norm attn_norm = lm_rms_norm(e, LM_ROLE_ATTN_NORM);
         lm_norm attn_post = lm_rms_norm(e, LM_ROLE_ATTN_POST_NORM);
-        uint32_t mixed = lm_emit_attention(e, lm_emit_norm(&e->b, x, &attn_norm), LM_NONE, &attention);
+        uint32_t mixed =
+            lm_emit_attention(e, lm_emit_norm(&e->b, x, &attn_norm), LM_NONE, &attention);
         x = lm_emit_add(&e->b, lm_emit_norm(&e->b, mixed, &attn_post), x);
         lm_norm ffn_norm = lm_rms_norm(e, LM_ROLE_FFN_NORM);
         lm_norm ffn_post = lm_rms_norm(e, LM_ROLE_FFN_POST_NORM);

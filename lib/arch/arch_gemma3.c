@@ -1,5 +1,5 @@
-/* arch_gemma3.c - Gemma 3: Gemma 2's blocks with normed q and k instead of soft caps, a window on all but
- * every sixth layer, and another rotation there. */
+/* arch_gemma3.c - Gemma 3: Gemma 2's blocks with normed q and k instead of soft caps, a window on
+ * all but every sixth layer, and another rotation there. */
 #include "arch/blocks.h"
 
 #include <float.h>
@@ -7,7 +7,8 @@
 static const lm_hparam_row hparams[] = {
     {"attention.sliding_window_pattern", LM_HPARAM_U32, offsetof(lm_hparams, window_pattern), 1,
      LM_MAX_LAYERS, false, 6},
-    {"rope.freq_base_swa", LM_HPARAM_F32, offsetof(lm_hparams, rope_base_local), 1, FLT_MAX, false, 10000},
+    {"rope.freq_base_swa", LM_HPARAM_F32, offsetof(lm_hparams, rope_base_local), 1, FLT_MAX, false,
+     10000},
 };
 
 static const lm_tensor_row tensors[] = {
@@ -26,8 +27,8 @@ static const lm_tensor_row tensors[] = {
     LM_ROW_VECTOR(FFN_POST_NORM, "blk.%u.post_ffw_norm.weight", LM_DIM_WIDTH, LM_LAYER),
 };
 
-/* No key tells the scale of the queries: it goes by the head's size, but by width / heads in the model of
- * 27B, which is known by its 62 layers. */
+/* No key tells the scale of the queries: it goes by the head's size, but by width / heads in the
+ * model of 27B, which is known by its 62 layers. */
 static float query_scale(const lm_hparams *h)
 {
     if (h->attn_scale > 0)
@@ -50,7 +51,8 @@ static void emit(lm_emit *e)
         attention.rope = attention.window != 0 ? local : whole;
         lm_norm attn_norm = lm_rms_norm(e, LM_ROLE_ATTN_NORM);
         lm_norm attn_post = lm_rms_norm(e, LM_ROLE_ATTN_POST_NORM);
-        uint32_t mixed = lm_emit_attention(e, lm_emit_norm(&e->b, x, &attn_norm), LM_NONE, &attention);
+        uint32_t mixed =
+            lm_emit_attention(e, lm_emit_norm(&e->b, x, &attn_norm), LM_NONE, &attention);
         x = lm_emit_add(&e->b, lm_emit_norm(&e->b, mixed, &attn_post), x);
         lm_norm ffn_norm = lm_rms_norm(e, LM_ROLE_FFN_NORM);
         lm_norm ffn_post = lm_rms_norm(e, LM_ROLE_FFN_POST_NORM);

@@ -1,5 +1,5 @@
-/* arch_gpt2.c - GPT-2: layer norms, learned positions instead of rotation, biases everywhere, one plain
- * feed-forward block. */
+/* arch_gpt2.c - GPT-2: layer norms, learned positions instead of rotation, biases everywhere, one
+ * plain feed-forward block. */
 #include "arch/blocks.h"
 
 static const lm_tensor_row tensors[] = {

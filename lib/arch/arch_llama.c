@@ -1,5 +1,5 @@
-/* arch_llama.c - Llama 1 to 3.3, Mistral, Mixtral, TinyLlama, SmolLM: RMS norms, rotary pairs, gated SiLU
- * or routed experts. */
+/* arch_llama.c - Llama 1 to 3.3, Mistral, Mixtral, TinyLlama, SmolLM: RMS norms, rotary pairs,
+ * gated SiLU or routed experts. */
 #include "arch/blocks.h"
 
 static const lm_tensor_row tensors[] = {

@@ -1,5 +1,5 @@
-/* arch_mamba2.c - Mamba-2: no attention and no feed-forward, but a short convolution and a recurrence over
- * a state of fixed size in every layer. */
+/* arch_mamba2.c - Mamba-2: no attention and no feed-forward, but a short convolution and a
+ * recurrence over a state of fixed size in every layer. */
 #include "arch/blocks.h"
 
 #define AT(field) offsetof(lm_hparams, field)
@@ -27,8 +27,15 @@ static const lm_tensor_row tensors[] = {
     SSM_IN(Z, LM_DIM_NONE, LM_DIM_NONE, LM_DIM_INNER),
     SSM_IN(XBC, LM_DIM_INNER, LM_DIM_NONE, LM_DIM_CONV_CHANNELS),
     SSM_IN(DT, LM_DIM_INNER, LM_DIM_CONV_CHANNELS, LM_DIM_DT),
-    {LM_ROLE_SSM_CONV, "blk.%u.ssm_conv1d.weight", LM_USE_VECTOR, LM_DIM_KERNEL, LM_DIM_CONV_CHANNELS,
-     LM_DIM_ONE, LM_LAYER, {0, 0}, 0},
+    {LM_ROLE_SSM_CONV,
+     "blk.%u.ssm_conv1d.weight",
+     LM_USE_VECTOR,
+     LM_DIM_KERNEL,
+     LM_DIM_CONV_CHANNELS,
+     LM_DIM_ONE,
+     LM_LAYER,
+     {0, 0},
+     0},
     LM_ROW_VECTOR(SSM_CONV_BIAS, "blk.%u.ssm_conv1d.bias", LM_DIM_CONV_CHANNELS, LM_LAYER_OPTIONAL),
     LM_ROW_VECTOR(SSM_DT_BIAS, "blk.%u.ssm_dt.bias", LM_DIM_DT, LM_LAYER),
     LM_ROW_VECTOR(SSM_A, "blk.%u.ssm_a", LM_DIM_DT, LM_LAYER),
@@ -55,7 +62,8 @@ static uint32_t emit_recurrence(lm_emit *e, uint32_t xbc, uint32_t dt)
     const lm_hparams *h = e->h;
     uint32_t channels = (uint32_t)lm_dim(h, LM_DIM_CONV_CHANNELS, 0);
     uint32_t group = lm_build_group(&e->b, LM_CACHE_STATE, 0);
-    uint32_t cache = lm_build_state(&e->b, group, channels * (h->conv_kernel - 1), h->inner * h->state);
+    uint32_t cache =
+        lm_build_state(&e->b, group, channels * (h->conv_kernel - 1), h->inner * h->state);
     lm_conv conv = {.cache = cache,
                     .channels = channels,
                     .kernel = h->conv_kernel,
@@ -94,7 +102,8 @@ static void emit(lm_emit *e)
         lm_norm gated_norm = lm_rms_norm(e, LM_ROLE_SSM_NORM);
         gated_norm.group = e->h->inner / e->h->groups;
         uint32_t gated = lm_emit_act_mul(&e->b, LM_ACT_SILU, z, y);
-        x = lm_emit_add(&e->b, emit_linear(e, LM_ROLE_SSM_OUT, lm_emit_norm(&e->b, gated, &gated_norm)), x);
+        x = lm_emit_add(
+            &e->b, emit_linear(e, LM_ROLE_SSM_OUT, lm_emit_norm(&e->b, gated, &gated_norm)), x);
     }
     e->b.layer = 0xffff;
     lm_norm out_norm = lm_rms_norm(e, LM_ROLE_OUT_NORM);

@@ -1,5 +1,5 @@
-/* arch_phi3.c - Phi 3 to 4: Llama's blocks with fused q, k, v and fused gate and up, long RoPE, and a
- * window on all layers or none. */
+/* arch_phi3.c - Phi 3 to 4: Llama's blocks with fused q, k, v and fused gate and up, long RoPE, and
+ * a window on all layers or none. */
 #include "arch/blocks.h"
 
 static const lm_tensor_row tensors[] = {

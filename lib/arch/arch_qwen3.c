@@ -1,4 +1,4 @@
-/* arch_qwen3.c - Qwen 3 without experts: every head's q and k are normed before they are rotated. */
+/* arch_qwen3.c - Qwen 3 without experts: each head of q and k is normed before it is rotated. */
 #include "arch/blocks.h"
 
 static const lm_tensor_row tensors[] = {

@@ -1,5 +1,5 @@
-/* arch_qwen3moe.c - Qwen 3 with experts in every layer: a softmax over all, the best of it, made to sum
- * to 1. */
+/* arch_qwen3moe.c - Qwen 3 with experts in every layer: a softmax over all, the best of it, made to
+ * sum to 1. */
 #include "arch/blocks.h"
 
 static const lm_tensor_row tensors[] = {

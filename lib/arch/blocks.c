@@ -27,9 +27,11 @@ int32_t lm_check_attention(lm_hparams *h, const char *name)
     if (h->v_dim == 0)
         h->v_dim = h->k_dim;
     for (uint32_t i = 0; i < h->n_layers; i++)
-        if ((uint64_t)h->heads[i] * h->k_dim > MOST_VALUES || (uint64_t)h->heads[i] * h->v_dim > MOST_VALUES)
-            return lm_fail(LLM_E_FORMAT, "%s: layer %u has %u heads of %u and %u values", name, (unsigned)i,
-                           (unsigned)h->heads[i], (unsigned)h->k_dim, (unsigned)h->v_dim);
+        if ((uint64_t)h->heads[i] * h->k_dim > MOST_VALUES ||
+            (uint64_t)h->heads[i] * h->v_dim > MOST_VALUES)
+            return lm_fail(LLM_E_FORMAT, "%s: layer %u has %u heads of %u and %u values", name,
+                           (unsigned)i, (unsigned)h->heads[i], (unsigned)h->k_dim,
+                           (unsigned)h->v_dim);
     if (h->rope_dims == 0)
         h->rope_dims = h->k_dim;
     if (h->rope_dims > h->k_dim || h->rope_dims % 2 != 0)
@@ -85,8 +87,10 @@ lm_rope lm_rope_of(const lm_emit *e, uint32_t style)
                     .attn_factor = h->rope_attn_factor,
                     .factors = lm_role_outside(e, LM_ROLE_ROPE_FREQS)};
     if (rope.factors == LM_NONE)
-        rope.factors = lm_role_outside(e, e->context > original ? LM_ROLE_ROPE_LONG : LM_ROLE_ROPE_SHORT);
-    if (h->rope_factor > 0 && (h->rope_scaling == LM_SCALING_LINEAR || h->rope_scaling == LM_SCALING_YARN))
+        rope.factors =
+            lm_role_outside(e, e->context > original ? LM_ROLE_ROPE_LONG : LM_ROLE_ROPE_SHORT);
+    if (h->rope_factor > 0 &&
+        (h->rope_scaling == LM_SCALING_LINEAR || h->rope_scaling == LM_SCALING_YARN))
         rope.freq_scale = 1 / h->rope_factor;
     if (h->rope_factor > 0 && h->rope_scaling == LM_SCALING_YARN) {
         rope.yarn_mix = 1;
@@ -128,7 +132,8 @@ uint32_t lm_emit_attention(lm_emit *e, uint32_t in, uint32_t residual, const lm_
     qkv.u.qkv.kv_heads = kv_heads;
     qkv.u.qkv.k_dim = h->k_dim;
     qkv.u.qkv.v_dim = h->v_dim;
-    uint32_t q = lm_emit_coarse(&e->b, &qkv, LM_STEP_QKV_ROPE_APPEND, in, LM_NONE, heads * h->k_dim);
+    uint32_t q =
+        lm_emit_coarse(&e->b, &qkv, LM_STEP_QKV_ROPE_APPEND, in, LM_NONE, heads * h->k_dim);
 
     lm_step out;
     memset(&out, 0, sizeof out);

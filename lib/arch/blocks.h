@@ -1,5 +1,6 @@
-/* blocks - the pieces that most transformers are made of, as shared by the families' emit functions.
- * A family with its own shape of block emits its own steps; nothing here has a family switch. */
+/* blocks - the pieces that most transformers are made of, as shared by the families' emit
+ * functions. A family with its own shape of block emits its own steps; nothing here has a family
+ * switch. */
 #ifndef LM_ARCH_BLOCKS_H
 #define LM_ARCH_BLOCKS_H
 
@@ -14,19 +15,19 @@ lm_norm lm_layer_norm(const lm_emit *e, uint32_t role, uint32_t bias_role);
 /* An RMS norm over each head's values; absent when the role is. */
 lm_norm lm_head_norm(const lm_emit *e, uint32_t role, uint32_t head_dim);
 
-/* The rotation as the file asks for it: linear, YaRN, frequency factors; long or short ones by the context
- * the model was opened for. */
+/* The rotation as the file asks for it: linear, YaRN, frequency factors; long or short ones by the
+ * context the model was opened for. */
 lm_rope lm_rope_of(const lm_emit *e, uint32_t style);
 
 /* The window of a layer where every window_pattern-th sees everything; 0: it does. */
 uint32_t lm_layer_window(const lm_hparams *h, uint32_t layer);
 
-/* Attention over a cache of its own in `group`: q, k, v from `in`, output projection, residual (LM_NONE:
- * none). Window 0: all. */
+/* Attention over a cache of its own in `group`: q, k, v from `in`, output projection, residual
+ * (LM_NONE: none). Window 0: all. */
 typedef struct lm_attention {
     lm_rope rope;
     uint32_t window;
-    float scale;    /* 0: 1 / sqrt(k_dim) */
+    float scale; /* 0: 1 / sqrt(k_dim) */
     float softcap;
 } lm_attention;
 
@@ -39,21 +40,33 @@ void lm_emit_logits(lm_emit *e, uint32_t in, const lm_norm *norm, float cap);
 
 /* Tensor rows that families repeat. */
 #define LM_ROW_VECTOR(role, name, cols, flags)                                                     \
-    {LM_ROLE_##role, name, LM_USE_VECTOR, cols, LM_DIM_ONE, LM_DIM_ONE, flags, {0, 0}, 0}
+    {                                                                                              \
+        LM_ROLE_##role, name, LM_USE_VECTOR, cols, LM_DIM_ONE, LM_DIM_ONE, flags, {0, 0}, 0        \
+    }
 #define LM_ROW_MATRIX(role, name, cols, rows, flags)                                               \
-    {LM_ROLE_##role, name, LM_USE_MATMUL, cols, rows, LM_DIM_ONE, flags, {0, 0}, 0}
+    {                                                                                              \
+        LM_ROLE_##role, name, LM_USE_MATMUL, cols, rows, LM_DIM_ONE, flags, {0, 0}, 0              \
+    }
 #define LM_ROW_VIEW(role, name, uses, cols, rows, flags, first0, first1, count)                    \
-    {LM_ROLE_##role, name, uses, cols, rows, LM_DIM_ONE, flags, {first0, first1}, count}
+    {                                                                                              \
+        LM_ROLE_##role, name, uses, cols, rows, LM_DIM_ONE, flags, {first0, first1}, count         \
+    }
 #define LM_ROW_EXPERTS(role, name, cols, rows)                                                     \
-    {LM_ROLE_##role, name, LM_USE_MATMUL | LM_USE_EXPERT, cols, rows, LM_DIM_EXPERTS,              \
-     LM_TENSOR_PER_LAYER | LM_TENSOR_IF_EXPERTS, {0, 0}, 0}
+    {                                                                                              \
+        LM_ROLE_##role, name, LM_USE_MATMUL | LM_USE_EXPERT, cols, rows, LM_DIM_EXPERTS,           \
+            LM_TENSOR_PER_LAYER | LM_TENSOR_IF_EXPERTS, {0, 0}, 0                                  \
+    }
 #define LM_ROW_EMBEDDING                                                                           \
-    {LM_ROLE_TOKEN_EMBD, "token_embd.weight", LM_USE_GATHER | LM_USE_MATMUL, LM_DIM_WIDTH,         \
-     LM_DIM_VOCAB, LM_DIM_ONE, 0, {0, 0}, 0}
+    {                                                                                              \
+        LM_ROLE_TOKEN_EMBD, "token_embd.weight", LM_USE_GATHER | LM_USE_MATMUL, LM_DIM_WIDTH,      \
+            LM_DIM_VOCAB, LM_DIM_ONE, 0, {0, 0}, 0                                                 \
+    }
 /* Learned vectors of positions, one per token of the context. */
 #define LM_ROW_POSITIONS                                                                           \
-    {LM_ROLE_POS_EMBD, "position_embd.weight", LM_USE_GATHER, LM_DIM_WIDTH, LM_DIM_CONTEXT,        \
-     LM_DIM_ONE, 0, {0, 0}, 0}
+    {                                                                                              \
+        LM_ROLE_POS_EMBD, "position_embd.weight", LM_USE_GATHER, LM_DIM_WIDTH, LM_DIM_CONTEXT,     \
+            LM_DIM_ONE, 0, {0, 0}, 0                                                               \
+    }
 /* Absent: tied to the embedding. */
 #define LM_ROW_OUTPUT                                                                              \
     LM_ROW_MATRIX(OUTPUT, "output.weight", LM_DIM_WIDTH, LM_DIM_VOCAB, LM_TENSOR_OPTIONAL)
@@ -87,7 +100,8 @@ void lm_emit_logits(lm_emit *e, uint32_t in, const lm_norm *norm, float cap);
 
 #define LM_ROWS_FFN                                                                                \
     LM_ROW_MATRIX(FFN_UP, "blk.%u.ffn_up.weight", LM_DIM_WIDTH, LM_DIM_FF, LM_LAYER_DENSE),        \
-        LM_ROW_MATRIX(FFN_DOWN, "blk.%u.ffn_down.weight", LM_DIM_FF, LM_DIM_WIDTH, LM_LAYER_DENSE), \
+        LM_ROW_MATRIX(FFN_DOWN, "blk.%u.ffn_down.weight", LM_DIM_FF, LM_DIM_WIDTH,                 \
+                      LM_LAYER_DENSE),                                                             \
         LM_ROW_VECTOR(FFN_UP_BIAS, "blk.%u.ffn_up.bias", LM_DIM_FF, LM_LAYER_OPTIONAL),            \
         LM_ROW_VECTOR(FFN_DOWN_BIAS, "blk.%u.ffn_down.bias", LM_DIM_WIDTH, LM_LAYER_OPTIONAL)
 #define LM_ROWS_FFN_GATED                                                                          \
@@ -97,14 +111,18 @@ void lm_emit_logits(lm_emit *e, uint32_t in, const lm_norm *norm, float cap);
 #define LM_ROWS_EXPERTS                                                                            \
     LM_ROW_MATRIX(ROUTER, "blk.%u.ffn_gate_inp.weight", LM_DIM_WIDTH, LM_DIM_EXPERTS,              \
                   LM_LAYER_EXPERTS),                                                               \
-        LM_ROW_EXPERTS(EXPERT_GATE, "blk.%u.ffn_gate_exps.weight", LM_DIM_WIDTH, LM_DIM_EXPERT_FF), \
+        LM_ROW_EXPERTS(EXPERT_GATE, "blk.%u.ffn_gate_exps.weight", LM_DIM_WIDTH,                   \
+                       LM_DIM_EXPERT_FF),                                                          \
         LM_ROW_EXPERTS(EXPERT_UP, "blk.%u.ffn_up_exps.weight", LM_DIM_WIDTH, LM_DIM_EXPERT_FF),    \
         LM_ROW_EXPERTS(EXPERT_DOWN, "blk.%u.ffn_down_exps.weight", LM_DIM_EXPERT_FF, LM_DIM_WIDTH)
 
-/* Divisors of the rotation speeds: one set, or one for contexts up to the original one and one beyond. */
+/* Divisors of the rotation speeds: one set, or one for contexts up to the original one and one
+ * beyond. */
 #define LM_ROWS_ROPE                                                                               \
     LM_ROW_VECTOR(ROPE_FREQS, "rope_freqs.weight", LM_DIM_ROPE_HALF, LM_TENSOR_OPTIONAL),          \
-        LM_ROW_VECTOR(ROPE_LONG, "rope_factors_long.weight", LM_DIM_ROPE_HALF, LM_TENSOR_OPTIONAL), \
-        LM_ROW_VECTOR(ROPE_SHORT, "rope_factors_short.weight", LM_DIM_ROPE_HALF, LM_TENSOR_OPTIONAL)
+        LM_ROW_VECTOR(ROPE_LONG, "rope_factors_long.weight", LM_DIM_ROPE_HALF,                     \
+                      LM_TENSOR_OPTIONAL),                                                         \
+        LM_ROW_VECTOR(ROPE_SHORT, "rope_factors_short.weight", LM_DIM_ROPE_HALF,                   \
+                      LM_TENSOR_OPTIONAL)
 
 #endif

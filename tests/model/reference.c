@@ -18,7 +18,8 @@ bool test_device_present(llm_runtime *rt, const char *name)
     return false;
 }
 
-/* --- cases --------------------------------------------------------------------------------------- */
+/* --- cases ---------------------------------------------------------------------------------------
+ */
 
 /* The text behind "key " at the start of a line, or NULL. */
 static const char *line_of(const char *text, const char *key)
@@ -143,7 +144,8 @@ double relative_error(const float *found, const float *right, size_t count)
     return error / largest;
 }
 
-/* --- sessions ------------------------------------------------------------------------------------ */
+/* --- sessions ------------------------------------------------------------------------------------
+ */
 
 void opened_init(llm_runtime *rt, const reference *r, const open_options *o, opened *out)
 {
@@ -176,7 +178,8 @@ void opened_finish(opened *o)
     memset(o, 0, sizeof *o);
 }
 
-float *feed_for_logits(llm_session *s, const llm_token *tokens, uint32_t n, uint32_t chunk, uint32_t n_vocab)
+float *feed_for_logits(llm_session *s, const llm_token *tokens, uint32_t n, uint32_t chunk,
+                       uint32_t n_vocab)
 {
     size_t floats = (size_t)n * n_vocab;
     float *logits = malloc(floats * sizeof *logits);
@@ -198,7 +201,8 @@ void generate(llm_session *s, llm_token *into, uint32_t n)
     }
 }
 
-void assert_tokens_equal(const llm_token *found, const llm_token *right, uint32_t n, const char *what)
+void assert_tokens_equal(const llm_token *found, const llm_token *right, uint32_t n,
+                         const char *what)
 {
     for (uint32_t i = 0; i < n; i++)
         if (found[i] != right[i])

@@ -1,5 +1,5 @@
-/* test_published.c - trained models of the test data folder: what they write is what their publishers'
- * programs and independent float64 computations wrote. */
+/* test_published.c - trained models of the test data folder: what they write is what their
+ * publishers' programs and independent float64 computations wrote. */
 #include "model/reference.h"
 #include "support/json.h"
 
@@ -10,9 +10,9 @@
 
 #define MOST 512
 
-/* The largest difference of a logit over the largest logit. The records were made in float64 from the
- * decoded weights: what sums in float stays near them, but a device that rounds activations to 8 bits where
- * the weights have 8 bits does not. */
+/* The largest difference of a logit over the largest logit. The records were made in float64 from
+ * the decoded weights: what sums in float stays near them, but a device that rounds activations to
+ * 8 bits where the weights have 8 bits does not. */
 #define CLOSE   1e-4
 #define ROUNDED 3e-2
 
@@ -72,7 +72,7 @@ static void write_on(llm_session *s, uint32_t n, written *w)
     w->text[size] = '\0';
 }
 
-/* --- records of prompts ---------------------------------------------------------------------------------- */
+/* --- records of prompts ----------------------------------------------------------------------- */
 
 static void check_prompt(opened *o, const char *record, const char *what)
 {
@@ -101,7 +101,8 @@ static void check_prompt(opened *o, const char *record, const char *what)
 }
 
 /* Rows of the recorded logits follow the opening token and the first prompt's ids. */
-static void check_logits(opened *o, const char *json, const char *logits_file, const char *what, double tolerance)
+static void check_logits(opened *o, const char *json, const char *logits_file, const char *what,
+                         double tolerance)
 {
     llm_token ids[MOST];
     size_t size;
@@ -119,7 +120,8 @@ static void check_logits(opened *o, const char *json, const char *logits_file, c
     for (size_t i = 0; json_item(rows, i) != NULL; i++) {
         long after = strtol(json_member(json_item(rows, i), "after_tokens"), NULL, 10);
         assert_true(after >= 1 && (size_t)after <= n);
-        double error = relative_error(found + (size_t)(after - 1) * n_vocab, right + i * n_vocab, n_vocab);
+        double error =
+            relative_error(found + (size_t)(after - 1) * n_vocab, right + i * n_vocab, n_vocab);
         worst = error <= worst ? worst : error;
     }
     print_message("%s: relative error %.1e\n", what, worst);
@@ -163,36 +165,42 @@ static void check_published(const published *p)
 static void test_published__stories260k(void **state)
 {
     (void)state;
-    check_published(&(published){"stories260K/stories260K-f32-v3.gguf", "stories260K-f32-v3", false});
+    check_published(
+        &(published){"stories260K/stories260K-f32-v3.gguf", "stories260K-f32-v3", false});
 }
 
 static void test_published__stories260k_gguf_v1(void **state)
 {
     (void)state;
-    check_published(&(published){"stories260K/stories260K-f32-ggufv1-original.gguf", "stories260K-f32-v3", false});
+    check_published(&(published){"stories260K/stories260K-f32-ggufv1-original.gguf",
+                                 "stories260K-f32-v3", false});
 }
 
 static void test_published__stories260k_f16(void **state)
 {
     (void)state;
-    check_published(&(published){"stories260K/stories260K-f16-v3.gguf", "stories260K-f16-v3", false});
+    check_published(
+        &(published){"stories260K/stories260K-f16-v3.gguf", "stories260K-f16-v3", false});
 }
 
 static void test_published__stories260k_q8_0(void **state)
 {
     (void)state;
-    check_published(&(published){"stories260K/stories260K-q8_0-v3.gguf", "stories260K-q8_0-v3", true});
+    check_published(
+        &(published){"stories260K/stories260K-q8_0-v3.gguf", "stories260K-q8_0-v3", true});
 }
 
 static void test_published__tinystories656k(void **state)
 {
     (void)state;
-    check_published(&(published){"tinystories656K/tinystories656K-f32-v3.gguf", "tinystories656K-f32-v3", false});
+    check_published(&(published){"tinystories656K/tinystories656K-f32-v3.gguf",
+                                 "tinystories656K-f32-v3", false});
     /* its weights were bfloat16 from the start */
-    check_published(&(published){"tinystories656K/tinystories656K-bf16-v3.gguf", "tinystories656K-f32-v3", false});
+    check_published(&(published){"tinystories656K/tinystories656K-bf16-v3.gguf",
+                                 "tinystories656K-f32-v3", false});
 }
 
-/* --- the publisher's own text ------------------------------------------------------------------------------ */
+/* --- the publisher's own text ----------------------------------------------------------------- */
 
 /* 256 steps of the publisher's program from the opening token, character for character. */
 static void test_published__documented_text(void **state)
@@ -222,7 +230,7 @@ static void test_published__documented_text(void **state)
     free(json);
 }
 
-/* --- a trained GPT-2 ------------------------------------------------------------------------------------------ */
+/* --- a trained GPT-2 -------------------------------------------------------------------------- */
 
 static uint32_t largest_of(const float *values, uint32_t n)
 {
@@ -232,7 +240,8 @@ static uint32_t largest_of(const float *values, uint32_t n)
     return best;
 }
 
-/* Six digits in, six sorted digits out; the sixth is read from the logits, for the context is full by then. */
+/* Six digits in, six sorted digits out; the sixth is read from the logits, for the context is full
+ * by then. */
 static void check_sorting(opened *o, const char *record)
 {
     llm_token ids[6], sorted[6];
@@ -272,10 +281,10 @@ static void test_published__gpt_nano_sort(void **state)
     free(json);
 }
 
-/* --- formats of which there is no record --------------------------------------------------------------------- */
+/* --- formats of which there is no record ------------------------------------------------------ */
 
-/* Stored with fewer bits the model is nearly the same: its logits are near those recorded of the F32 file,
- * as near as the format's own error lets them be. */
+/* Stored with fewer bits the model is nearly the same: its logits are near those recorded of the
+ * F32 file, as near as the format's own error lets them be. */
 static void check_near(const char *file, const char *record, double tolerance)
 {
     char name[128], logits[128];

@@ -1,6 +1,6 @@
-/* test_reference.c - one case of tests/model/data, "decoder NAME" or "encoder NAME", on every backend that
- * computes: logits and greedy text as transformers has them, whatever the chunks, pages, devices and the
- * session's past. */
+/* test_reference.c - one case of tests/model/data, "decoder NAME" or "encoder NAME", on every
+ * backend that computes: logits and greedy text as transformers has them, whatever the chunks,
+ * pages, devices and the session's past. */
 #include "model/reference.h"
 
 #include <stdio.h>
@@ -45,7 +45,8 @@ static void want_close(const world *w, const char *what, const float *found, dou
     double error = relative_error(found, r->values, (size_t)r->rows * r->columns);
     print_message("%s on %s: relative error %.1e\n", r->name, what, error);
     if (!(error <= tolerance))
-        fail_msg("%s on %s: relative error %.2e, at most %.0e is allowed", r->name, what, error, tolerance);
+        fail_msg("%s on %s: relative error %.2e, at most %.0e is allowed", r->name, what, error,
+                 tolerance);
 }
 
 static float *logits_of(world *w, const open_options *options, uint32_t chunk)
@@ -57,7 +58,8 @@ static float *logits_of(world *w, const open_options *options, uint32_t chunk)
     return logits;
 }
 
-static void want_same(const world *w, const float *a, const float *b, const char *device, const char *what)
+static void want_same(const world *w, const float *a, const float *b, const char *device,
+                      const char *what)
 {
     size_t floats = (size_t)w->ref.rows * w->ref.columns;
     if (memcmp(a, b, floats * sizeof *a) != 0)
@@ -65,7 +67,7 @@ static void want_same(const world *w, const float *a, const float *b, const char
                  relative_error(a, b, floats));
 }
 
-/* --- against transformers -------------------------------------------------------------------------- */
+/* --- against transformers --------------------------------------------------------------------- */
 
 static void check_logits(world *w, const test_device *d)
 {
@@ -121,7 +123,7 @@ static void test_reference__embedding(void **state)
     on_each_device(*state, check_embedding);
 }
 
-/* --- the same whatever the way ---------------------------------------------------------------------- */
+/* --- the same whatever the way ---------------------------------------------------------------- */
 
 static void check_splits(world *w, const test_device *d)
 {
@@ -163,7 +165,8 @@ static void test_reference__pages(void **state)
 static void check_unfused(world *w, const test_device *d)
 {
     float *fused = logits_of(w, &(open_options){.devices = d->name}, 0);
-    float *plain = logits_of(w, &(open_options){.devices = d->name, .flags = LLM_ENGINE_UNFUSED}, 0);
+    float *plain =
+        logits_of(w, &(open_options){.devices = d->name, .flags = LLM_ENGINE_UNFUSED}, 0);
     want_same(w, plain, fused, d->name, "every step on its own");
     free(fused);
     free(plain);
@@ -174,7 +177,7 @@ static void test_reference__unfused(void **state)
     on_each_device(*state, check_unfused);
 }
 
-/* --- devices ------------------------------------------------------------------------------------------ */
+/* --- devices ---------------------------------------------------------------------------------- */
 
 /* Bytes of weights on the first device. */
 static uint64_t first_weights(const opened *o)
@@ -184,8 +187,8 @@ static uint64_t first_weights(const opened *o)
     return plan.weights;
 }
 
-/* Begins with everything on the first device and gives it one byte less than it used, again and again: so
- * the cut passes before every layer, until all is on the second. */
+/* Begins with everything on the first device and gives it one byte less than it used, again and
+ * again: so the cut passes before every layer, until all is on the second. */
 static void cut_everywhere(world *w, const test_device *first, const test_device *second)
 {
     uint32_t cuts = 0;
@@ -200,7 +203,8 @@ static void cut_everywhere(world *w, const test_device *first, const test_device
     options.devices = list;
     for (uint64_t bytes = first_weights(&o); bytes > 0; cuts++) {
         opened_finish(&o);
-        snprintf(list, sizeof list, "%s:0=%llu,%s", first->name, (unsigned long long)(bytes - 1), second->name);
+        snprintf(list, sizeof list, "%s:0=%llu,%s", first->name, (unsigned long long)(bytes - 1),
+                 second->name);
         opened_init(w->rt, &w->ref, &options, &o);
         assert_true(first_weights(&o) < bytes);
         bytes = first_weights(&o);
@@ -222,7 +226,7 @@ static void test_reference__devices(void **state)
                 cut_everywhere(w, &test_devices[i], &test_devices[k]);
 }
 
-/* --- the session's past -------------------------------------------------------------------------------- */
+/* --- the session's past ----------------------------------------------------------------------- */
 
 static void check_fork(world *w, const test_device *d)
 {
@@ -256,17 +260,19 @@ static void test_reference__fork(void **state)
     on_each_device(*state, check_fork);
 }
 
-/* Back into the generation, to the prompt's end, far into the prompt and to its start: what follows is as
- * if nothing had been there. */
+/* Back into the generation, to the prompt's end, far into the prompt and to its start: what follows
+ * is as if nothing had been there. */
 static void check_rewind(world *w, const test_device *d)
 {
     const reference *r = &w->ref;
-    const uint32_t lengths[] = {r->n_tokens + 11, r->n_tokens, r->n_tokens - 1, r->n_tokens - 37, 33, 1, 0};
+    const uint32_t lengths[] = {
+        r->n_tokens + 11, r->n_tokens, r->n_tokens - 1, r->n_tokens - 37, 33, 1, 0};
     for (int sharing = 0; sharing < 2; sharing++) {
         opened o;
         llm_token found[64];
-        opened_init(w->rt, r,
-                    &(open_options){.devices = d->name, .flags = sharing ? 0 : LLM_ENGINE_NO_SHARING}, &o);
+        opened_init(
+            w->rt, r,
+            &(open_options){.devices = d->name, .flags = sharing ? 0 : LLM_ENGINE_NO_SHARING}, &o);
         assert_ok(llm_session_feed(o.session, r->tokens, r->n_tokens, NULL));
         generate(o.session, found, r->n_greedy);
         for (size_t i = 0; i < sizeof lengths / sizeof lengths[0]; i++) {

@@ -1,4 +1,4 @@
-/* json - just enough to look into reference files: values are places in the text. Trusts its input. */
+/* json - just enough to look into reference files: values are places in the text. Trusts them. */
 #ifndef TEST_JSON_H
 #define TEST_JSON_H
 
