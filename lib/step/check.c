@@ -1,6 +1,6 @@
-/* check.c - proves a graph sound before any backend sees it: every index in range, every width what the
- * step needs. Backends rely on it and do not check again. */
-#include "step/network.h"
+/* check.c - proves a graph sound before any backend sees it: every index in range, every width what
+ * the step needs. Backends rely on it and do not check again. */
+#include "step/check.h"
 
 typedef struct context {
     const lm_network *n;
@@ -41,10 +41,18 @@ static bool vector_or_none(const context *c, uint32_t w, uint64_t values)
                             (uint64_t)c->n->weights[w].rows * c->n->weights[w].cols == values);
 }
 
+/* `experts` matrices, each with its bias. */
+static bool linears_fit(const context *c, const lm_linear *l, uint32_t in, uint32_t out,
+                        uint32_t experts)
+{
+    return weight_is(c, l->weight, out, in) && c->n->weights[l->weight].experts == experts &&
+           (c->n->weights[l->weight].uses & (LM_USE_MATMUL | LM_USE_EXPERT)) != 0 &&
+           vector_or_none(c, l->bias, (uint64_t)out * experts);
+}
+
 static bool linear_fits(const context *c, const lm_linear *l, uint32_t in, uint32_t out)
 {
-    return weight_is(c, l->weight, out, in) && c->n->weights[l->weight].experts >= 1 &&
-           vector_or_none(c, l->bias, (uint64_t)out * c->n->weights[l->weight].experts);
+    return linears_fit(c, l, in, out, 1);
 }
 
 static bool linear_fits_or_none(const context *c, const lm_linear *l, uint32_t in, uint32_t out)
@@ -57,19 +65,33 @@ static uint32_t rows_of(const context *c, const lm_linear *l)
     return l->weight < c->n->n_weights ? c->n->weights[l->weight].rows : 0;
 }
 
-static bool kv_entry(const context *c, uint32_t cache, uint32_t kv_heads, uint32_t k_dim, uint32_t v_dim)
+static bool kv_entry(const context *c, uint32_t cache, uint32_t kv_heads, uint32_t k_dim,
+                     uint32_t v_dim)
 {
     if (cache >= c->n->n_caches)
         return false;
     const lm_cache_entry *e = &c->n->caches[cache];
-    return e->group < c->n->n_groups && e->kv_heads == kv_heads && e->k_dim == k_dim &&
-           e->v_dim == v_dim;
+    return e->group < c->n->n_groups && c->n->groups[e->group].kind != LM_CACHE_STATE &&
+           e->kv_heads == kv_heads && e->k_dim == k_dim && e->v_dim == v_dim;
+}
+
+static bool state_entry(const context *c, uint32_t cache)
+{
+    return cache < c->n->n_caches && c->n->caches[cache].group < c->n->n_groups &&
+           c->n->groups[c->n->caches[cache].group].kind == LM_CACHE_STATE;
+}
+
+/* Pages behind a group's window are gone: no step may look further back. */
+static bool window_fits(const context *c, const lm_attn *a)
+{
+    uint32_t window = c->n->groups[c->n->caches[a->cache].group].window;
+    return window == 0 || (a->window != 0 && a->window <= window);
 }
 
 static bool norm_fits(const context *c, const lm_norm *norm, uint32_t width)
 {
     uint32_t group = norm->group == 0 ? width : norm->group;
-    if (group == 0 || width % group != 0)
+    if (norm->kind > LM_NORM_L2 || group == 0 || width % group != 0)
         return false;
     return (vector_or_none(c, norm->weight, group) || vector_or_none(c, norm->weight, width)) &&
            (vector_or_none(c, norm->bias, group) || vector_or_none(c, norm->bias, width));
@@ -86,6 +108,7 @@ static int32_t check_attn(const context *c, const lm_attn *a)
 {
     WANT(c, a->heads > 0 && a->kv_heads > 0 && a->heads % a->kv_heads == 0);
     WANT(c, kv_entry(c, a->cache, a->kv_heads, a->k_dim, a->v_dim));
+    WANT(c, window_fits(c, a));
     WANT(c, width_in(c, 0) == a->heads * a->k_dim);
     WANT(c, vector_or_none(c, a->sinks, a->heads));
     return LLM_OK;
@@ -93,7 +116,7 @@ static int32_t check_attn(const context *c, const lm_attn *a)
 
 static int32_t check_route(const context *c, const lm_route *r)
 {
-    WANT(c, r->used >= 1 && r->used <= r->experts);
+    WANT(c, r->kind <= LM_ROUTE_SIGMOID && r->used >= 1 && r->used <= r->experts);
     WANT(c, vector_or_none(c, r->bias, r->experts));
     return LLM_OK;
 }
@@ -116,8 +139,8 @@ static int32_t check_coarse(const context *c)
     }
     case LM_STEP_ATTN_OUT:
         LM_TRY(check_attn(c, &s->u.attn_out.attn));
-        WANT(c, linear_fits(c, &s->u.attn_out.out, s->u.attn_out.attn.heads * s->u.attn_out.attn.v_dim,
-                            width_out(c, 0)));
+        WANT(c, linear_fits(c, &s->u.attn_out.out,
+                            s->u.attn_out.attn.heads * s->u.attn_out.attn.v_dim, width_out(c, 0)));
         WANT(c, s->in[1] == LM_NONE || width_in(c, 1) == width_out(c, 0));
         return LLM_OK;
     case LM_STEP_GLU_FFN: {
@@ -132,12 +155,9 @@ static int32_t check_coarse(const context *c)
         uint32_t ff = rows_of(c, &s->u.moe.up), shared = rows_of(c, &s->u.moe.shared_up);
         LM_TRY(check_route(c, &s->u.moe.route));
         WANT(c, linear_fits(c, &s->u.moe.router, width_in(c, 0), s->u.moe.route.experts));
-        WANT(c, linear_fits(c, &s->u.moe.gate, width_in(c, 0), ff));
-        WANT(c, linear_fits(c, &s->u.moe.up, width_in(c, 0), ff));
-        WANT(c, linear_fits(c, &s->u.moe.down, ff, width_out(c, 0)));
-        WANT(c, c->n->weights[s->u.moe.gate.weight].experts == s->u.moe.route.experts);
-        WANT(c, c->n->weights[s->u.moe.up.weight].experts == s->u.moe.route.experts);
-        WANT(c, c->n->weights[s->u.moe.down.weight].experts == s->u.moe.route.experts);
+        WANT(c, linears_fit(c, &s->u.moe.gate, width_in(c, 0), ff, s->u.moe.route.experts));
+        WANT(c, linears_fit(c, &s->u.moe.up, width_in(c, 0), ff, s->u.moe.route.experts));
+        WANT(c, linears_fit(c, &s->u.moe.down, ff, width_out(c, 0), s->u.moe.route.experts));
         WANT(c, linear_fits_or_none(c, &s->u.moe.shared_down, shared, width_out(c, 0)));
         WANT(c, s->u.moe.shared_down.weight == LM_NONE ||
                     (linear_fits(c, &s->u.moe.shared_gate, width_in(c, 0), shared) &&
@@ -160,7 +180,7 @@ static int32_t check_state(const context *c)
     const lm_step *s = c->s;
     if (s->kind == LM_STEP_CONV_STATE) {
         const lm_conv *v = &s->u.conv;
-        WANT(c, v->cache < c->n->n_caches && v->kernel >= 1);
+        WANT(c, state_entry(c, v->cache) && v->kernel >= 1);
         WANT(c, c->n->caches[v->cache].conv_values == v->channels * (v->kernel - 1));
         WANT(c, width_in(c, 0) == v->channels && width_out(c, 0) == v->channels);
         WANT(c, v->weight != LM_NONE);
@@ -170,7 +190,7 @@ static int32_t check_state(const context *c)
     }
     const lm_scan *v = &s->u.scan;
     WANT(c, v->kind == LM_SCAN_MAMBA2);
-    WANT(c, v->groups > 0 && v->heads % v->groups == 0 && v->cache < c->n->n_caches);
+    WANT(c, v->groups > 0 && v->heads % v->groups == 0 && state_entry(c, v->cache));
     WANT(c, c->n->caches[v->cache].scan_values == v->heads * v->head_dim * v->state);
     WANT(c, width_in(c, 0) == v->heads * v->head_dim + 2 * v->groups * v->state);
     WANT(c, width_in(c, 1) == v->heads && width_out(c, 0) == v->heads * v->head_dim);
@@ -185,8 +205,11 @@ static int32_t check_expert(const context *c)
     const lm_linear *l = &s->u.expert.linear;
     uint32_t used = s->u.expert.used;
     WANT(c, used >= 1 && width_in(c, 1) == used);
+    WANT(c, l->weight < c->n->n_weights && c->n->weights[l->weight].experts >= 1);
+    WANT(c, width_out(c, 0) % used == 0);
+    WANT(c, !s->u.expert.per_expert_input || width_in(c, 0) % used == 0);
     uint32_t in = s->u.expert.per_expert_input ? width_in(c, 0) / used : width_in(c, 0);
-    WANT(c, linear_fits(c, l, in, width_out(c, 0) / used) && width_out(c, 0) % used == 0);
+    WANT(c, linears_fit(c, l, in, width_out(c, 0) / used, c->n->weights[l->weight].experts));
     return LLM_OK;
 }
 
@@ -195,8 +218,9 @@ static int32_t check_step(const context *c)
     const lm_step *s = c->s;
     switch (s->kind) {
     case LM_STEP_EMBED:
-        WANT(c, weight_is(c, s->u.embed.weight, c->n->weights[s->u.embed.weight].rows, width_out(c, 0)));
-        WANT(c, s->u.embed.source <= LM_EMBED_CONSTANT);
+        WANT(c, s->u.embed.weight < c->n->n_weights && s->u.embed.source <= LM_EMBED_CONSTANT);
+        WANT(c, (c->n->weights[s->u.embed.weight].uses & LM_USE_GATHER) != 0);
+        WANT(c, c->n->weights[s->u.embed.weight].cols == width_out(c, 0));
         return LLM_OK;
     case LM_STEP_GATHER_ROWS:
         WANT(c, width_in(c, 0) == width_out(c, 0));
@@ -234,19 +258,19 @@ static int32_t check_step(const context *c)
     case LM_STEP_LINEAR_HEADS: {
         uint32_t heads = s->u.heads.heads;
         WANT(c, heads >= 1 && width_in(c, 0) % heads == 0 && width_out(c, 0) % heads == 0);
-        WANT(c, linear_fits(c, &s->u.heads.linear, width_in(c, 0) / heads, width_out(c, 0) / heads));
-        WANT(c, c->n->weights[s->u.heads.linear.weight].experts == heads);
+        WANT(c, linears_fit(c, &s->u.heads.linear, width_in(c, 0) / heads, width_out(c, 0) / heads,
+                            heads));
         return LLM_OK;
     }
     case LM_STEP_SAMPLE_ROW:
-        WANT(c, width_out(c, 0) == 1 && c->g->slots[s->out[0]].type == LM_SLOT_I32);
+        WANT(c, width_out(c, 0) == 1);
         return LLM_OK;
     case LM_STEP_LINEAR_EXPERT:
         return check_expert(c);
     case LM_STEP_ROUTE_TOPK:
         LM_TRY(check_route(c, &s->u.route));
         WANT(c, width_in(c, 0) == s->u.route.experts && width_out(c, 0) == s->u.route.used);
-        WANT(c, width_out(c, 1) == s->u.route.used && c->g->slots[s->out[0]].type == LM_SLOT_I32);
+        WANT(c, width_out(c, 1) == s->u.route.used);
         return LLM_OK;
     case LM_STEP_COMBINE:
         WANT(c, width_in(c, 1) == s->u.combine.used);
@@ -260,7 +284,9 @@ static int32_t check_step(const context *c)
     case LM_STEP_KV_APPEND: {
         WANT(c, s->u.append.cache < c->n->n_caches);
         const lm_cache_entry *e = &c->n->caches[s->u.append.cache];
-        WANT(c, width_in(c, 0) == e->kv_heads * e->k_dim && width_in(c, 1) == e->kv_heads * e->v_dim);
+        WANT(c, kv_entry(c, s->u.append.cache, e->kv_heads, e->k_dim, e->v_dim));
+        WANT(c,
+             width_in(c, 0) == e->kv_heads * e->k_dim && width_in(c, 1) == e->kv_heads * e->v_dim);
         return LLM_OK;
     }
     case LM_STEP_ATTN_PAGED:
@@ -275,23 +301,11 @@ static int32_t check_step(const context *c)
     }
 }
 
-static int32_t check_slots(const context *c)
-{
-    for (uint32_t i = 0; i < LM_STEP_INS; i++)
-        WANT(c, c->s->in[i] == LM_NONE || c->s->in[i] < c->g->n_slots);
-    for (uint32_t i = 0; i < LM_STEP_OUTS; i++)
-        WANT(c, c->s->out[i] == LM_NONE || c->s->out[i] < c->g->n_slots);
-    return LLM_OK;
-}
-
 int32_t lm_graph_check(const lm_network *n, const lm_graph *g)
 {
+    LM_TRY(lm_graph_check_forms(n, g));
     for (size_t i = 0; i < g->n_steps; i++) {
         context c = {n, g, &g->steps[i], i};
-        WANT(&c, c.s->kind < LM_STEP_COUNT);
-        LM_TRY(check_slots(&c));
-        if (c.s->kind == LM_STEP_EMBED)
-            WANT(&c, c.s->u.embed.weight < n->n_weights);
         LM_TRY(check_step(&c));
     }
     if (g->n_steps == 0 || g->result >= g->n_slots)
