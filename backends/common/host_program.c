@@ -59,8 +59,7 @@ static int32_t check_steps(lm_device *device, const lm_program_desc *desc)
     return LLM_OK;
 }
 
-/* --- the workspace ------------------------------------------------------------------------------
- */
+/* --- the workspace ---------------------------------------------------------------------------- */
 
 typedef struct layout {
     uint64_t scratch_at, extra_at, bytes;
@@ -112,8 +111,7 @@ int32_t lhost_program_query(lm_device *device, const lm_program_desc *desc, uint
     return LLM_OK;
 }
 
-/* --- creating
- * ------------------------------------------------------------------------------------- */
+/* --- creating --------------------------------------------------------------------------------- */
 
 static void *copy_array(lm_arena *arena, const void *from, size_t count, size_t size)
 {
@@ -191,8 +189,7 @@ void lhost_program_destroy(lm_device *device, lm_program *program)
     LM_DELETE(&d->books, program);
 }
 
-/* --- running
- * --------------------------------------------------------------------------------------- */
+/* --- running ---------------------------------------------------------------------------------- */
 
 static int32_t run_step(lhost_run *r)
 {

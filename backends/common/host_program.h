@@ -45,8 +45,7 @@ int32_t lhost_profile(lm_device *device, lm_program *program, bool on, size_t in
 
 /* Every weight and cache the steps name is there (host_refs.c). */
 int32_t lhost_check_refs(const lm_program *program);
-/* --- what steps look at while they run ----------------------------------------------------------
- */
+/* --- what steps look at while they run -------------------------------------------------------- */
 
 static inline uint32_t lhost_width(const lhost_run *r, uint32_t slot)
 {
@@ -92,8 +91,7 @@ static inline const float *lhost_vector(const lhost_run *r, uint32_t weight)
                              : (const float *)(const void *)r->program->weights[weight]->data;
 }
 
-/* --- one row's view of a cache -------------------------------------------------------------------
- */
+/* --- one row's view of a cache ---------------------------------------------------------------- */
 
 /* What a row sees of one cache entry. */
 typedef struct lhost_view {

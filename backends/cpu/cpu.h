@@ -49,8 +49,7 @@ static inline void *lcpu_take(lcpu_carve *c, uint64_t bytes)
     return c->base == NULL ? NULL : c->base + at;
 }
 
-/* --- steps, one file per family
- * ------------------------------------------------------------------- */
+/* --- steps, one file per family --------------------------------------------------------------- */
 
 int32_t lcpu_linear(lhost_run *r, const lm_step *step);
 int32_t lcpu_linear_heads(lhost_run *r, const lm_step *step);

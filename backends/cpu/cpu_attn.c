@@ -45,8 +45,7 @@ typedef struct job {
     uint64_t desk_bytes;
 } job;
 
-/* --- scratch
- * ---------------------------------------------------------------------------------------- */
+/* --- scratch ---------------------------------------------------------------------------------- */
 
 static desk carve_desk(const job *j, lcpu_carve *c)
 {
@@ -90,8 +89,7 @@ uint64_t lcpu_attn_scratch(const lhost_device *d, const lm_program_desc *desc, c
     return c.used;
 }
 
-/* --- what is seen
- * ------------------------------------------------------------------------------------- */
+/* --- what is seen ----------------------------------------------------------------------------- */
 
 /* Bits of the slots of a tile that a row sees. */
 static uint32_t visible_mask(const job *j, uint32_t row, uint32_t tile)
@@ -127,8 +125,7 @@ static void load_tile(const job *j, const lhost_view *view, int part, uint32_t h
     }
 }
 
-/* --- one split
- * ------------------------------------------------------------------------------------------ */
+/* --- one split -------------------------------------------------------------------------------- */
 
 /* Scaled, capped and biased scores of the tile for one query. */
 static void adjust(const job *j, const desk *d, uint32_t q, uint32_t tile)
@@ -184,8 +181,7 @@ static void walk_split(const job *j, const desk *d, const block *b, uint32_t hea
         walk_tile(j, d, &view, head, n, tile);
 }
 
-/* --- combining
- * ------------------------------------------------------------------------------------------ */
+/* --- combining -------------------------------------------------------------------------------- */
 
 /* Adds a part to what is there already; an empty part (nothing seen) changes nothing. */
 static void combine(const job *j, float m, float l, const float *o, float *all_m, float *all_l,
@@ -210,9 +206,7 @@ static void finish(const job *j, uint32_t head, float *m, float *l, float *o, fl
         out[i] = o[i] * inverse;
 }
 
-/* --- tasks
- * -----------------------------------------------------------------------------------------------
- */
+/* --- tasks ------------------------------------------------------------------------------------ */
 
 /* Slopes fall geometrically; heads beyond a power of two take the odd steps between. */
 static float alibi_slope(const lm_attn *a, uint32_t h)
@@ -302,8 +296,7 @@ static void join_splits(void *arg, uint32_t task, uint32_t worker)
     finish(j, (uint32_t)head, &m, &l, out, out);
 }
 
-/* --- the step
- * --------------------------------------------------------------------------------------------- */
+/* --- the step --------------------------------------------------------------------------------- */
 
 /* Neighbouring rows of one sequence; also the number of splits. */
 static void find_blocks(job *j, uint32_t rows)

@@ -76,8 +76,7 @@ static int32_t info(lm_device *device, lm_device_info *out)
     return LLM_OK;
 }
 
-/* --- sharing out ranges --------------------------------------------------------------------------
- */
+/* --- sharing out ranges ----------------------------------------------------------------------- */
 
 typedef struct ranges {
     lcpu_range_fn fn;

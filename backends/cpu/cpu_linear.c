@@ -35,8 +35,7 @@ typedef struct job {
     size_t panel_bytes;
 } job;
 
-/* --- scratch
- * -------------------------------------------------------------------------------------- */
+/* --- scratch ---------------------------------------------------------------------------------- */
 
 typedef struct shape {
     uint32_t rows, places, groups; /* at most */
@@ -92,8 +91,7 @@ uint64_t lcpu_linear_scratch(const lhost_device *d, const lm_program_desc *desc,
     return c.used;
 }
 
-/* --- one tile
- * --------------------------------------------------------------------------------------- */
+/* --- one tile --------------------------------------------------------------------------------- */
 
 static void finish(const job *j, const group *g, uint32_t first, uint32_t count)
 {
@@ -147,8 +145,7 @@ static void run_tile(void *arg, uint32_t task, uint32_t worker)
     }
 }
 
-/* --- one step
- * --------------------------------------------------------------------------------------- */
+/* --- one step --------------------------------------------------------------------------------- */
 
 static void quantise_rows(void *arg, size_t first, size_t end)
 {

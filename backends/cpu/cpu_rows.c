@@ -8,8 +8,7 @@
 
 #define VALUES_GRAIN 16384u /* values per task: below, waking a thread costs more than it gives */
 
-/* --- values --------------------------------------------------------------------------------------
- */
+/* --- values ----------------------------------------------------------------------------------- */
 
 typedef struct values {
     const lcpu_kernels *k;
@@ -80,8 +79,7 @@ int32_t lcpu_act_mul(lhost_run *r, const lm_step *step)
                       act_range);
 }
 
-/* --- norms
- * ------------------------------------------------------------------------------------------ */
+/* --- norms ------------------------------------------------------------------------------------ */
 
 typedef struct norms {
     const lcpu_kernels *k;
@@ -154,8 +152,7 @@ int32_t lcpu_norm(lhost_run *r, const lm_step *step)
     return LLM_OK;
 }
 
-/* --- pooling and appending
- * -------------------------------------------------------------------------- */
+/* --- pooling and appending -------------------------------------------------------------------- */
 
 static void pool_mean(const lm_run_seq *seq, const float *in, uint32_t width, float *out)
 {

@@ -16,8 +16,7 @@ static float *state_at(const lhost_run *r, uint32_t entry, uint32_t seq, int par
     return (float *)(void *)lhost_cache_at(v.cache, &v.member->parts[part], slot, 0, 0);
 }
 
-/* --- convolution
- * ------------------------------------------------------------------------------------ */
+/* --- convolution ------------------------------------------------------------------------------ */
 
 #define CHANNELS 256u /* of a task */
 
@@ -103,8 +102,7 @@ int32_t lcpu_conv(lhost_run *r, const lm_step *step)
     return LLM_OK;
 }
 
-/* --- scan
- * --------------------------------------------------------------------------------------------- */
+/* --- scan ------------------------------------------------------------------------------------- */
 
 typedef struct scan_job {
     const lhost_run *r;

@@ -149,8 +149,7 @@ void lcpu_team_run(lcpu_team *team, uint32_t count, lcpu_task_fn task, void *arg
             lm_os_thread_yield();
 }
 
-/* --- life ----------------------------------------------------------------------------------------
- */
+/* --- life ------------------------------------------------------------------------------------- */
 
 uint32_t lcpu_team_size(const lcpu_team *team)
 {

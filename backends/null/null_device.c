@@ -13,8 +13,7 @@ static lnull_device *of(lm_device *device)
     return (lnull_device *)device;
 }
 
-/* --- records and faults -------------------------------------------------------------------------
- */
+/* --- records and faults ----------------------------------------------------------------------- */
 
 static bool cannot_fail(uint32_t call)
 {
@@ -90,8 +89,7 @@ const char *lnull_call_name(uint32_t call)
     return call < LNULL_CALL_COUNT ? names[call] : "ANY";
 }
 
-/* --- pretended properties
- * ------------------------------------------------------------------------- */
+/* --- pretended properties --------------------------------------------------------------------- */
 
 void lnull_set_memory(lm_device *device, uint64_t bytes)
 {
@@ -124,8 +122,7 @@ void lnull_give(lnull_device *d, uint64_t bytes)
     atomic_fetch_sub(&d->held, bytes);
 }
 
-/* --- the device
- * ------------------------------------------------------------------------------------- */
+/* --- the device ------------------------------------------------------------------------------- */
 
 static int32_t probe(const lm_host *host, uint32_t *count)
 {
@@ -192,8 +189,7 @@ static int32_t profile(lm_device *device, lm_program *program, bool on, size_t i
     return LLM_OK;
 }
 
-/* --- queue
- * --------------------------------------------------------------------------------------------- */
+/* --- queue ------------------------------------------------------------------------------------ */
 
 static int32_t queue_create(lm_device *device, lm_queue **out)
 {

@@ -42,7 +42,7 @@ int32_t lnull_note(lm_device *device, uint32_t call, uint32_t a, uint32_t b, uin
 int32_t lnull_take(lnull_device *d, uint64_t bytes);
 void lnull_give(lnull_device *d, uint64_t bytes);
 
-/* --- null_store.c: weights and caches --- */
+/* --- null_store.c: weights and caches --------------------------------------------------------- */
 
 struct lm_cache {
     lm_cache_desc desc; /* its pointers are not kept */
@@ -66,7 +66,7 @@ int32_t lnull_page_move(lm_device *, lm_cache *, uint32_t, uint32_t, uint32_t, u
 int32_t lnull_page_export(lm_device *, lm_cache *, uint32_t, uint32_t, void *, size_t);
 int32_t lnull_page_import(lm_device *, lm_cache *, uint32_t, uint32_t, const void *, size_t);
 
-/* --- null_program.c: programs and slots --- */
+/* --- null_program.c: programs and slots ------------------------------------------------------- */
 
 struct lm_program {
     lm_arena books;
@@ -95,7 +95,7 @@ int32_t lnull_slot_read(lm_device *, lm_queue *, lm_program *, uint32_t, void *,
 void *lnull_slot_host(lm_device *, lm_program *, uint32_t);
 void lnull_deliver(lnull_device *d); /* fills the pending reads */
 
-/* --- null_run.c --- */
+/* --- null_run.c ------------------------------------------------------------------------------- */
 
 int32_t lnull_program_run(lm_device *, lm_queue *, lm_program *, const lm_run *);
 uint64_t lnull_slot_bytes(const lm_program *p, uint32_t slot);

@@ -38,8 +38,7 @@ int32_t lnull_program_query(lm_device *device, const lm_program_desc *desc, uint
     return plan_program(of(device), desc, bytes);
 }
 
-/* --- creating ------------------------------------------------------------------------------------
- */
+/* --- creating --------------------------------------------------------------------------------- */
 
 static void *copy_array(lm_arena *arena, const void *from, size_t count, size_t size)
 {
@@ -157,8 +156,7 @@ void lnull_program_destroy(lm_device *device, lm_program *program)
     LM_DELETE(&d->books, program);
 }
 
-/* --- slots
- * ------------------------------------------------------------------------------------------ */
+/* --- slots ------------------------------------------------------------------------------------ */
 
 static bool listed(const uint32_t *list, uint32_t count, uint32_t slot)
 {

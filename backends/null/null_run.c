@@ -35,8 +35,7 @@ static uint64_t row_hash(const lm_program *p, const lm_run *run, uint32_t row)
     return h | 1;
 }
 
-/* --- the caches
- * ------------------------------------------------------------------------------------ */
+/* --- the caches ------------------------------------------------------------------------------- */
 
 static size_t place_of(const lm_cache *c, const lm_run_pages *pages, uint32_t slot)
 {
@@ -123,8 +122,7 @@ static int32_t check_states(const lm_run *run, uint32_t group)
     return LLM_OK;
 }
 
-/* --- steps that touch caches
- * ------------------------------------------------------------------------- */
+/* --- steps that touch caches ------------------------------------------------------------------ */
 
 /* Is there a step behind `at` that touches the same group? */
 static bool group_again(const lm_program *p, size_t at, uint32_t group, bool same_entry,
@@ -178,8 +176,7 @@ static int32_t touch_cache(const lnull_device *d, const lm_program *p, const lm_
     return add_history(p, run, group, entry, window);
 }
 
-/* --- slots in and out
- * ---------------------------------------------------------------------------------- */
+/* --- slots in and out ------------------------------------------------------------------------- */
 
 static uint32_t rows_of(const lm_program *p, const lm_run *run, uint32_t slot)
 {

@@ -14,8 +14,7 @@ static lnull_device *of(lm_device *device)
     return (lnull_device *)device;
 }
 
-/* --- weights
- * ---------------------------------------------------------------------------------------- */
+/* --- weights ---------------------------------------------------------------------------------- */
 
 static int32_t plan_weight(const lnull_device *d, const lm_weight_desc *desc, bool mapped,
                            lm_weight_plan *out)
@@ -72,8 +71,7 @@ void lnull_weight_destroy(lm_device *device, lm_weight *weight)
     LM_DELETE(&of(device)->books, weight);
 }
 
-/* --- caches: sizes
- * ---------------------------------------------------------------------------------- */
+/* --- caches: sizes ---------------------------------------------------------------------------- */
 
 static bool is_state(const lm_cache_desc *desc)
 {
@@ -135,8 +133,7 @@ int32_t lnull_cache_query(lm_device *device, const lm_cache_desc *desc, uint64_t
     return LLM_OK;
 }
 
-/* --- caches: life
- * ------------------------------------------------------------------------------------ */
+/* --- caches: life ----------------------------------------------------------------------------- */
 
 static void free_cache(lnull_device *d, lm_cache *c)
 {
@@ -191,8 +188,7 @@ int32_t lnull_cache_grow(lm_device *device, lm_cache *cache, uint32_t pages)
     return LLM_OK;
 }
 
-/* --- pages
- * --------------------------------------------------------------------------------------------- */
+/* --- pages ------------------------------------------------------------------------------------ */
 
 static int32_t check_page(const lm_cache *c, uint32_t page, uint32_t tokens)
 {

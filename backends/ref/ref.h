@@ -6,8 +6,7 @@
 
 extern const lm_backend lm_backend_ref;
 
-/* --- steps, one file per family; scratch sizes beside those that need some ---------------------
- */
+/* --- steps, one file per family; scratch sizes beside those that need some -------------------- */
 
 int32_t lref_linear(lhost_run *r, const lm_step *step);
 int32_t lref_linear_heads(lhost_run *r, const lm_step *step);

@@ -1,8 +1,7 @@
 /* cases_attn.c - rotary positions, and attention over what was appended to the cache. */
 #include "backend/cases.h"
 
-/* --- rope
- * ----------------------------------------------------------------------------------------- */
+/* --- rope ------------------------------------------------------------------------------------- */
 
 enum {
     ROPE_PAIRS,
@@ -53,8 +52,24 @@ static void build_rope(rig_model *m, uint32_t variant)
     rig_output(m, out);
 }
 
-/* --- attention
- * -------------------------------------------------------------------------------------- */
+/* Rotations that differ in one program: angles may be shared, but only where they are the same. */
+static void build_ropes(rig_model *m, uint32_t variant)
+{
+    static const uint32_t kinds[] = {ROPE_HALVES, ROPE_LINEAR, ROPE_PAIRS, ROPE_PARTIAL};
+    uint32_t in = rig_input(m, 48);
+    (void)variant;
+    for (size_t i = 0; i < sizeof kinds / sizeof kinds[0]; i++) {
+        uint32_t out = rig_slot(m, 48);
+        lm_step step = rig_make(LM_STEP_ROPE, in, LM_NONE, out);
+        step.u.rope.rope = rope_of(m, kinds[i], 24);
+        step.u.rope.heads = 2;
+        step.u.rope.head_dim = 24;
+        rig_step(m, &step);
+        rig_output(m, out);
+    }
+}
+
+/* --- attention -------------------------------------------------------------------------------- */
 
 typedef struct shape {
     uint32_t heads, kv_heads, k_dim, v_dim;
@@ -165,6 +180,7 @@ static const rig_case list[] = {
     ROPE(FACTORS),
     ROPE(AXES),
     ROPE(OFF),
+    {"rope several", build_ropes, 0, LM_STEP_ROPE, false, false},
     ATTN(PLAIN),
     ATTN(SHARED),
     ATTN(WIDE),

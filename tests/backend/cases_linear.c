@@ -36,6 +36,16 @@ static void build_columns(rig_model *m, uint32_t cols)
     rig_output(m, out);
 }
 
+/* Variant: format; rows so wide that few of them make a tile. */
+static void build_wide(rig_model *m, uint32_t format)
+{
+    uint32_t cols = 12288, in = rig_input(m, cols), out = rig_slot(m, 18);
+    lm_step step = rig_make(LM_STEP_LINEAR, in, LM_NONE, out);
+    step.u.linear = (lm_linear){rig_matrix(m, format, 18, cols), LM_NONE, LM_NONE, 0};
+    rig_step(m, &step);
+    rig_output(m, out);
+}
+
 static void build_heads(rig_model *m, uint32_t format)
 {
     uint32_t heads = 5, cols = 64, rows = 21;
@@ -92,6 +102,8 @@ static const rig_case list[] = {
     {"linear 1 column", build_columns, 1, LM_STEP_LINEAR, false, false},
     {"linear 15 columns", build_columns, 15, LM_STEP_LINEAR, false, false},
     {"linear 17 columns", build_columns, 17, LM_STEP_LINEAR, false, false},
+    {"linear wide F16", build_wide, LM_F16, LM_STEP_LINEAR, false, false},
+    {"linear wide Q4_0", build_wide, LM_Q4_0, LM_STEP_LINEAR, true, false},
     {"linear_heads F32", build_heads, LM_F32, LM_STEP_LINEAR_HEADS, false, false},
     {"linear_heads Q8_0", build_heads, LM_Q8_0, LM_STEP_LINEAR_HEADS, true, false},
     {"linear_expert F32", build_experts, LM_F32, LM_STEP_LINEAR_EXPERT, false, false},

@@ -26,8 +26,7 @@ static uint32_t size_of(const oracle *o, uint32_t weight)
     return w->rows * w->cols;
 }
 
-/* --- values
- * ----------------------------------------------------------------------------------------- */
+/* --- values ----------------------------------------------------------------------------------- */
 
 static void embed(oracle *o, const lm_step *s, uint32_t t)
 {
@@ -161,8 +160,7 @@ static void sample(oracle *o, const lm_step *s, uint32_t t)
     row(o, s->out[0], t)[0] = best;
 }
 
-/* --- products
- * ----------------------------------------------------------------------------------------- */
+/* --- products --------------------------------------------------------------------------------- */
 
 /* out = W[matrix] in, scaled, plus bias. */
 static void multiply(const oracle *o, const lm_linear *l, uint32_t matrix, const double *in,
@@ -246,8 +244,7 @@ static void combine(oracle *o, const lm_step *s, uint32_t t)
     }
 }
 
-/* --- attention
- * ------------------------------------------------------------------------------------------- */
+/* --- attention -------------------------------------------------------------------------------- */
 
 /* YaRN as its authors write it: interpolated below, unchanged above, a ramp between. */
 static double speed(const oracle *o, const lm_rope *r, uint32_t pair)
@@ -357,9 +354,7 @@ static void attn(oracle *o, const lm_step *s, uint32_t t)
     }
 }
 
-/* --- state
- * ----------------------------------------------------------------------------------------------------
- */
+/* --- state ------------------------------------------------------------------------------------ */
 
 static void conv(oracle *o, const lm_step *s, uint32_t t)
 {
@@ -397,9 +392,7 @@ static void scan(oracle *o, const lm_step *s, uint32_t t)
     }
 }
 
-/* --- the whole
- * ---------------------------------------------------------------------------------------------------
- */
+/* --- the whole -------------------------------------------------------------------------------- */
 
 static void (*const formulas[LM_STEP_COUNT])(oracle *o, const lm_step *s, uint32_t t) = {
     [LM_STEP_EMBED] = embed,

@@ -21,8 +21,7 @@ static void *grab(size_t count, size_t size)
     return p;
 }
 
-/* --- what will be asked of the device
- * -------------------------------------------------------------- */
+/* --- what will be asked of the device --------------------------------------------------------- */
 
 static void describe_group(rig *r, uint32_t group)
 {
@@ -109,8 +108,7 @@ void rig_prepare(rig *r, const rig_model *m, const rig_options *o)
     prepare_seqs(r);
 }
 
-/* --- loading
- * ------------------------------------------------------------------------------------------ */
+/* --- loading ---------------------------------------------------------------------------------- */
 
 /* Unwritten pages are full of NaN: nothing may ever come of them. */
 static int32_t spoil_pages(rig *r, uint32_t group)
@@ -195,8 +193,7 @@ void rig_close(rig *r)
     }
 }
 
-/* --- comparing
- * ------------------------------------------------------------------------------------------ */
+/* --- comparing -------------------------------------------------------------------------------- */
 
 const float *rig_row(const rig *r, uint32_t output, uint32_t seq, uint32_t position)
 {

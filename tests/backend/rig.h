@@ -16,8 +16,7 @@
 #define RIG_SEQS    4
 #define RIG_CONTEXT 1200
 
-/* --- the model
- * ------------------------------------------------------------------------------------ */
+/* --- the model -------------------------------------------------------------------------------- */
 
 typedef struct rig_border {
     uint32_t slot;
@@ -36,6 +35,8 @@ typedef struct rig_model {
     uint32_t n_inputs, n_outputs;
     bool tree;    /* rows of a run see a random subset of the earlier ones */
     bool all_see; /* rows see the whole run */
+    /* From this position on the inputs of this sequence are NaN; 0: none. */
+    uint32_t nan_seq, nan_from;
 } rig_model;
 
 void rig_model_init(rig_model *m, uint64_t seed);
@@ -62,8 +63,7 @@ int32_t rig_token(const rig_model *m, uint32_t seq, uint32_t position);
 uint32_t rig_axis(uint32_t position, uint32_t axis); /* position on an axis */
 bool rig_tree_sees(uint32_t row, uint32_t other);    /* rows of one run and sequence */
 
-/* --- a device with the model on it
- * ---------------------------------------------------------------- */
+/* --- a device with the model on it ------------------------------------------------------------ */
 
 typedef struct rig_options {
     const char *backend;

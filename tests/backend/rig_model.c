@@ -104,8 +104,7 @@ void rig_step(rig_model *m, const lm_step *step)
     assert_ok(lm_builder_status(&m->b));
 }
 
-/* --- numbers
- * ---------------------------------------------------------------------------------------- */
+/* --- numbers ---------------------------------------------------------------------------------- */
 
 static uint64_t mixed(const rig_model *m, uint32_t input, uint32_t seq, uint32_t position,
                       uint32_t column)
@@ -118,6 +117,8 @@ static uint64_t mixed(const rig_model *m, uint32_t input, uint32_t seq, uint32_t
 float rig_value(const rig_model *m, uint32_t input, uint32_t seq, uint32_t position,
                 uint32_t column)
 {
+    if (m->nan_from != 0 && seq == m->nan_seq && position >= m->nan_from)
+        return NAN;
     uint64_t h = mixed(m, input, seq, position, column);
     return (float)((double)(h >> 11) * 0x1p-53 * 4 - 2);
 }

@@ -19,8 +19,7 @@ typedef struct batch {
     uint32_t seq_of[RIG_SEQS]; /* of the rig */
 } batch;
 
-/* --- pages
- * -------------------------------------------------------------------------------------------- */
+/* --- pages ------------------------------------------------------------------------------------ */
 
 /* Gives a sequence the pages for `length` tokens; takes those behind the window back. */
 static void settle_pages(rig *r, uint32_t s, uint32_t group, uint32_t length)
@@ -58,8 +57,7 @@ static void fill_groups(rig *r, uint32_t s, uint32_t rows, lm_run_seq *out)
     }
 }
 
-/* --- rows
- * ---------------------------------------------------------------------------------------------- */
+/* --- rows ------------------------------------------------------------------------------------- */
 
 static void fill_row(const rig *r, batch *b, uint32_t seq_index, uint32_t row)
 {
@@ -108,9 +106,7 @@ static void fill_batch(rig *r, const rig_part *parts, uint32_t n_parts, batch *b
             fill_row(r, b, i, b->seqs[i].first_row + k);
 }
 
-/* --- slots
- * -----------------------------------------------------------------------------------------------
- */
+/* --- slots ------------------------------------------------------------------------------------ */
 
 static uint32_t rows_of(const rig *r, const batch *b, uint32_t slot)
 {
@@ -195,9 +191,7 @@ out:
     return rc;
 }
 
-/* --- runs
- * ---------------------------------------------------------------------------------------------------
- */
+/* --- runs ------------------------------------------------------------------------------------- */
 
 int32_t rig_run_changed(rig *r, const rig_part *parts, uint32_t n_parts,
                         void (*change)(lm_run *run, void *user), void *user)

@@ -83,11 +83,44 @@ static void same_bits_long(void **state)
     rig_model_finish(&m);
 }
 
+/* The rows that a NaN must not reach. */
+static void forget_spoiled(rig *r, uint32_t outputs, uint32_t seq, uint32_t from)
+{
+    for (uint32_t o = 0; o < outputs; o++)
+        for (uint32_t p = from; p < RIG_CONTEXT; p++)
+            r->seqs[seq].have[o][p] = false;
+}
+
+/* A NaN in one row reaches neither the rows before it nor other sequences. */
+static void nan_stays(void **state)
+{
+    const rig_case *c = *state;
+    static const uint32_t lengths[RIG_SEQS] = {70, 3, 41, 0};
+    rig_model m;
+    rig clean, spoiled;
+    rig_model_init(&m, 23);
+    c->build(&m, c->variant);
+    rig_options o = {.backend = suite_backend, .max_rows = 128, .threads = 2};
+    rig_open(&clean, &m, &o);
+    rig_feed(&clean, lengths, 128, true);
+    m.nan_seq = 0;
+    m.nan_from = 50;
+    rig_open(&spoiled, &m, &o);
+    rig_feed(&spoiled, lengths, 128, true);
+    forget_spoiled(&spoiled, m.n_outputs, 0, 50);
+    rig_same(&spoiled, &clean, "beside a NaN");
+    rig_close(&clean);
+    rig_close(&spoiled);
+    rig_model_finish(&m);
+}
+
 void suite_exact(suite *s)
 {
     const rig_case *c;
     for (size_t i = 0; (c = case_at(i)) != NULL; i++) {
         suite_add(s, same_bits, c, "same bits", c->name);
+        if (!c->whole)
+            suite_add(s, nan_stays, c, "NaN stays", c->name);
         if (c->kind == LM_STEP_ATTN_PAGED && !c->whole)
             suite_add(s, same_bits_long, c, "same bits, long", c->name);
     }

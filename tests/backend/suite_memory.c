@@ -24,8 +24,7 @@ static void build(rig_model *m, const char *name)
 static const char *const names[] = {"model Q8_0", "attn ALL", "linear_expert F32", "conv 4 taps",
                                     "rope AXES"};
 
-/* --- promises
- * --------------------------------------------------------------------------------------- */
+/* --- promises --------------------------------------------------------------------------------- */
 
 static void promised_bytes(void **state)
 {
@@ -106,8 +105,7 @@ static void allocation_failures(void **state)
     rig_model_finish(&m);
 }
 
-/* --- refusals
- * ---------------------------------------------------------------------------------------- */
+/* --- refusals --------------------------------------------------------------------------------- */
 
 typedef void (*change_fn)(lm_run *run, void *user);
 

@@ -165,8 +165,7 @@ static void unwritten_pages_are_refused(void **state)
     rig_model_finish(&m);
 }
 
-/* --- faults
- * ------------------------------------------------------------------------------------------- */
+/* --- faults ----------------------------------------------------------------------------------- */
 
 static void fails_when_told(void **state)
 {
@@ -224,8 +223,7 @@ static void records_calls(void **state)
     rig_model_finish(&m);
 }
 
-/* --- pretences
- * ------------------------------------------------------------------------------------------ */
+/* --- pretences -------------------------------------------------------------------------------- */
 
 static void pretends_memory(void **state)
 {

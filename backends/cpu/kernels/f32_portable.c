@@ -2,8 +2,7 @@
 #include "backends/cpu/kernels/kernels.h"
 #include "backends/cpu/kernels/vec.h"
 
-/* --- conversions --------------------------------------------------------------------------------
- */
+/* --- conversions ------------------------------------------------------------------------------ */
 
 static lcpu_v4 f16_four(lcpu_u4 h)
 {
@@ -46,8 +45,7 @@ static inline lcpu_u4 load_halves(const uint8_t *from)
 CONVERT(lcpu_portable_f16_decode, f16_four)
 CONVERT(lcpu_portable_bf16_decode, bf16_four)
 
-/* --- products
- * ------------------------------------------------------------------------------------- */
+/* --- products --------------------------------------------------------------------------------- */
 
 /* One weight row against one activation row. */
 static float dot(const float *w, const float *x, uint32_t k)
@@ -93,8 +91,7 @@ void lcpu_portable_f32_matmul(const float *w, size_t stride, uint32_t n_w, const
             out[i][at + o] = dot(w + o * stride, x[i], k);
 }
 
-/* --- sums
- * ----------------------------------------------------------------------------------------- */
+/* --- sums ------------------------------------------------------------------------------------- */
 
 float lcpu_portable_sum(const float *x, uint32_t n)
 {

@@ -25,8 +25,7 @@ size_t lcpu_portable_int8_row_bytes(uint32_t k)
     return k / BLOCK * sizeof(block);
 }
 
-/* --- activations -------------------------------------------------------------------------------
- */
+/* --- activations ------------------------------------------------------------------------------ */
 
 static void quantise_block(const float *x, block *b)
 {
@@ -57,8 +56,7 @@ void lcpu_portable_int8_quantise(const float *x, uint32_t k, void *row)
         quantise_block(x + i * BLOCK, &b[i]);
 }
 
-/* --- weights -------------------------------------------------------------------------------------
- */
+/* --- weights ---------------------------------------------------------------------------------- */
 
 void lcpu_portable_unpack_q8_0(const uint8_t *from, uint32_t k, void *row)
 {
@@ -146,8 +144,7 @@ void lcpu_portable_unpack_q6_k(const uint8_t *from, uint32_t k, void *row)
     }
 }
 
-/* --- products
- * -------------------------------------------------------------------------------------- */
+/* --- products --------------------------------------------------------------------------------- */
 
 static int32_t block_sum(const int16_t *w, const int16_t *q)
 {

@@ -8,8 +8,7 @@
 
 #include <stdint.h>
 
-/* --- processor features -------------------------------------------------------------------------
- */
+/* --- processor features ----------------------------------------------------------------------- */
 
 enum {
     LCPU_AVX2 = 1u << 0,   /* with FMA and F16C */
@@ -21,8 +20,7 @@ enum {
 
 uint64_t lcpu_features(void); /* of this processor */
 
-/* --- kernels
- * --------------------------------------------------------------------------------------- */
+/* --- kernels ---------------------------------------------------------------------------------- */
 
 /* Values of one row of weights or one head of a cache to f32. */
 typedef void (*lcpu_decode_fn)(const void *from, float *to, size_t count);
@@ -78,8 +76,7 @@ lcpu_unpack_fn lcpu_unpacker_of(const lcpu_kernels *k, const lm_format *format);
 /* The decoder of a format: a kernel, or the format's own. */
 lcpu_decode_fn lcpu_decoder_of(const lcpu_kernels *k, const lm_format *format);
 
-/* --- sets, each in files of its own
- * ------------------------------------------------------------------ */
+/* --- sets, each in files of its own ----------------------------------------------------------- */
 
 void lcpu_fill_portable(lcpu_kernels *k);
 

@@ -3,8 +3,7 @@
 #include "backends/cpu/kernels/math.h"
 #include "step/step.h"
 
-/* --- activations ---------------------------------------------------------------------------------
- */
+/* --- activations ------------------------------------------------------------------------------ */
 
 #define ACT(name, expression)                                                                      \
     static void act_##name(const float *in, float *out, size_t n)                                  \
@@ -57,8 +56,7 @@ void lcpu_portable_exp(const float *x, float minus, float *out, size_t n)
         out[i] = lcpu_exp(x[i] - minus);
 }
 
-/* --- attention
- * -------------------------------------------------------------------------------------- */
+/* --- attention -------------------------------------------------------------------------------- */
 
 static void add_value(float *o, const float *value, float p, uint32_t n)
 {
