@@ -11,20 +11,19 @@ extern const lm_backend lm_backend_null;
 
 #define LNULL_DEVICES 16u
 
+/* clang-format off */
 #define LNULL_CALLS(X)                                                                             \
-    X(INFO)                                                                                        \
-    X(WEIGHT_QUERY)                                                                                \
-    X(WEIGHT_LOAD)                                                                                 \
-    X(WEIGHT_DESTROY) X(CACHE_QUERY) X(CACHE_CREATE) X(CACHE_DESTROY) X(CACHE_GROW) X(PAGE_COPY)   \
-        X(PAGE_MOVE) X(PAGE_EXPORT) X(PAGE_IMPORT) X(STEP_QUERY) X(PROGRAM_QUERY)                  \
-            X(PROGRAM_CREATE) X(PROGRAM_DESTROY) X(PROGRAM_RUN) X(SLOT_WRITE) X(SLOT_READ)         \
-                X(QUEUE_CREATE) X(QUEUE_DESTROY) X(QUEUE_SIGNAL) X(QUEUE_WAIT)
+    X(INFO) X(WEIGHT_QUERY) X(WEIGHT_LOAD) X(WEIGHT_DESTROY) X(CACHE_QUERY) X(CACHE_CREATE)        \
+    X(CACHE_DESTROY) X(CACHE_GROW) X(PAGE_COPY) X(PAGE_MOVE) X(PAGE_EXPORT) X(PAGE_IMPORT)         \
+    X(STEP_QUERY) X(PROGRAM_QUERY) X(PROGRAM_CREATE) X(PROGRAM_DESTROY) X(PROGRAM_RUN)             \
+    X(SLOT_WRITE) X(SLOT_READ) X(QUEUE_CREATE) X(QUEUE_DESTROY) X(QUEUE_SIGNAL) X(QUEUE_WAIT)
+/* clang-format on */
 
 enum {
 #define X(name) LNULL_##name,
     LNULL_CALLS(X)
 #undef X
-        LNULL_CALL_COUNT,
+    LNULL_CALL_COUNT,
     LNULL_ANY = LNULL_CALL_COUNT
 };
 
