@@ -11,19 +11,23 @@
  *   dist                                  picks by probability
  *   temperature  temp            0.8      divides the logits; 0 keeps only the most likely
  *                range           0        over 0: the temperature moves within temp +- range with
- * the exponent        1        relative entropy raised to `exponent` top-k        k 40       keeps
- * the k most likely; 0: all top-p        p               0.95     keeps the fewest most likely that
- * hold probability p min-p        p               0.05     keeps those at least p times as likely
- * as the most likely typical      p               0.95     keeps those nearest to the expected
- * surprise that hold p top-n-sigma  n               1        keeps logits within n deviations of
- * the best; 0: all xtc          probability     0.5      with this probability removes all that
- * reach the threshold threshold       0.1      but the least likely of them dry          multiplier
- * 0.8      takes multiplier * base^(length - allowed_length) off the base            1.75     logit
- * of a token that would prolong a repetition of `length` allowed_length  2        >= allowed_length
- * tokens, at most 256 more of them counted last_n          -1       looks at so many last tokens;
- * -1: all breakers        see =>   texts that end a repetition, one per line, with the escapes \n
- * \t \\ ; by default \n : " and * penalties    last_n          64       looks at so many last
- * tokens; -1: all repeat          1        divides positive logits and multiplies negative ones
+ *                exponent        1        the relative entropy raised to `exponent`
+ *   top-k        k               40       keeps the k most likely; 0: all
+ *   top-p        p               0.95     keeps the fewest most likely that hold probability p
+ *   min-p        p               0.05     keeps those at least p times as likely as the most likely
+ *   typical      p               0.95     keeps those nearest to the expected surprise that hold p
+ *   top-n-sigma  n               1        keeps logits within n deviations of the best; 0: all
+ *   xtc          probability     0.5      with this probability removes all that reach the
+ *                threshold       0.1      threshold but the least likely of them
+ *   dry          multiplier      0.8      takes multiplier * base^(length - allowed_length) off the
+ *                base            1.75     logit of a token that would prolong a repetition of
+ *                allowed_length  2        `length` >= allowed_length tokens, at most 256 more of
+ *                                         them counted
+ *                last_n          -1       looks at so many last tokens; -1: all
+ *                breakers        see =>   texts that end a repetition, one per line, with the
+ *                                         escapes \n \t \\ ; by default \n : " and *
+ *   penalties    last_n          64       looks at so many last tokens; -1: all
+ *                repeat          1        divides positive logits and multiplies negative ones
  *                frequency       0        taken off per occurrence
  *                presence        0        taken off once
  *   logit-bias   tokens, bias             adds to logits (arrays of one length); -INFINITY forbids

@@ -20,7 +20,7 @@ typedef struct lm_device_name {
 #define LM_MAX_DEVICES  16u
 #define LM_MAX_BACKENDS 16u
 
-/* Parses a device list; NULL or "" is "cpu". */
+/* Parses a device list; NULL is "cpu". */
 int32_t lm_device_names(const char *list, lm_device_name *names, uint32_t *count);
 
 typedef struct lm_registry_entry {
