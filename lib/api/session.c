@@ -208,11 +208,14 @@ LLM_API int32_t llm_session_next(llm_session *session, llm_piece *piece)
 {
     lm_want(session, "session");
     lm_want(piece, "piece");
-    llm_piece inner;
+    llm_piece inner = {.struct_size = sizeof inner};
     LM_TRY(enter(session));
-    int32_t rc = lm_session_next(session->inner, &inner);
-    int32_t written = lm_params_out(piece, &inner, sizeof inner, "llm_piece");
-    return leave(session, written < 0 ? written : rc);
+    int32_t rc = lm_params_out(piece, &inner, sizeof inner, "llm_piece"); /* before a token is made for it */
+    if (rc < 0)
+        return leave(session, rc);
+    rc = lm_session_next(session->inner, &inner);
+    (void)lm_params_out(piece, &inner, sizeof inner, "llm_piece");
+    return leave(session, rc);
 }
 
 LLM_API int32_t llm_session_logits(llm_session *session, const float **logits, uint32_t *count)
@@ -314,20 +317,28 @@ LLM_API int32_t llm_session_load_memory(llm_session *session, const void *data, 
     return leave(session, lm_session_load(session->inner, data, size));
 }
 
-static int32_t load_file(lm_session *s, const char *path)
+static int32_t load_open_file(lm_session *s, lm_os_file file)
 {
-    lm_os_file file;
-    uint64_t size = 0;
-    LM_TRY(lm_os_file_open(path, &file));
-    int32_t rc = lm_os_file_size(file, &size);
-    void *data = rc < 0 || size > SIZE_MAX ? NULL : lm_alloc(s->alloc, (size_t)size);
-    if (rc >= 0 && data == NULL)
-        rc = LLM_E_MEMORY;
-    if (rc >= 0)
-        rc = lm_os_file_read(file, 0, data, (size_t)size);
+    uint64_t size;
+    unsigned char head[LM_SAVED_HEAD];
+    LM_TRY(lm_os_file_size(file, &size));
+    LM_TRY(lm_os_file_read(file, 0, head, size < sizeof head ? (size_t)size : sizeof head));
+    LM_TRY(lm_session_check_saved(s, head, size));
+    void *data = lm_alloc(s->alloc, (size_t)size);
+    if (data == NULL)
+        return LLM_E_MEMORY;
+    int32_t rc = lm_os_file_read(file, 0, data, (size_t)size);
     if (rc >= 0)
         rc = lm_session_load(s, data, size);
     lm_free(s->alloc, data, (size_t)size);
+    return rc;
+}
+
+static int32_t load_file(lm_session *s, const char *path)
+{
+    lm_os_file file;
+    LM_TRY(lm_os_file_open(path, &file));
+    int32_t rc = load_open_file(s, file);
     lm_os_file_close(&file);
     return rc < 0 ? lm_fail_within(rc, "%s", path) : rc;
 }

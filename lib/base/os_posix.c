@@ -27,7 +27,8 @@
 
 int32_t lm_os_file_open(const char *path, lm_os_file *out)
 {
-    out->handle = open(path, O_RDONLY | O_CLOEXEC);
+    /* not to be kept waiting by a pipe that nobody writes to; files do not care */
+    out->handle = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
     if (out->handle < 0)
         return lm_fail(errno == ENOENT ? LLM_E_NOT_FOUND : LLM_E_IO, "cannot open '%s': %s", path,
                        strerror(errno));
@@ -128,6 +129,10 @@ static void sync_directory_of(const char *path)
 
 int32_t lm_os_output_open(const char *path, lm_os_output *out)
 {
+    out->file.handle = -1;
+    struct stat there; /* renaming over a device or a pipe would put a file in its place */
+    if (stat(path, &there) == 0 && !S_ISREG(there.st_mode))
+        return lm_fail(LLM_E_IO, "'%s' is no regular file and will not be replaced", path);
     /* several may write to one path at once, and a process that died may have left its file behind */
     for (unsigned attempt = 0; attempt < 100; attempt++) {
         int length = snprintf(out->temporary, sizeof out->temporary, "%s.%ld-%u.tmp", path,

@@ -148,6 +148,8 @@ int32_t lm_engine_run(lm_engine *e, lm_work *work);
 /* Size of a sequence's cache in the canonical layout; and the copy itself. */
 int32_t lm_seq_export_size(lm_seq *s, uint64_t *size);
 int32_t lm_seq_export(lm_seq *s, void *into, uint64_t size);
+/* No sequence of this engine takes more. */
+int32_t lm_engine_export_most(const lm_engine *e, uint64_t *size);
 /* Fills an empty sequence with `length` tokens from such a copy. On failure it stays empty. */
 int32_t lm_seq_import(lm_seq *s, uint32_t length, const void *from, uint64_t size);
 

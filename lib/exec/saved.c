@@ -1,25 +1,30 @@
-/* saved.c - a timeline as bytes: a checked header, ids, embedding rows, sampler state, cache. Loading fills
- * scratch objects and swaps them in when all is well. */
+/* saved.c - a timeline as bytes: a checked header, ids, embedding rows, logits, sampler state, cache. Loading
+ * fills scratch objects and swaps them in when all is well. */
 #include "exec/session.h"
 
 #include "base/checked.h"
 #include "base/hash.h"
 
+#include <math.h>
 #include <string.h>
 
-#define MAGIC   "LLMSTATE"
-#define VERSION 1u
+#define MAGIC            "LLMSTATE"
+#define VERSION          1u
+#define MOST_CHAIN_BYTES (1u << 20)
 
-/* Behind it: ids, rows, chain state, cache, without gaps. All little-endian. */
+/* Behind it: ids, rows, logits, chain state, cache, without gaps. All little-endian. The logits are there
+ * because some caches cannot go back by one token to compute them anew. */
 typedef struct saved_header {
     char magic[8];
     uint32_t version, header_bytes;
     uint64_t checksum;              /* of everything behind this field */
     uint64_t fingerprint[2];
     uint32_t k_format, v_format, page_tokens, width;
-    uint32_t length, computed, n_rows, reserved;
+    uint32_t length, computed, n_rows, n_logits;
     uint64_t chain_bytes, cache_bytes;
 } saved_header;
+
+_Static_assert(sizeof(saved_header) == LM_SAVED_HEAD, "no padding");
 
 #define CHECKED_FROM offsetof(saved_header, fingerprint)
 
@@ -39,6 +44,7 @@ static saved_header describe(const lm_session *s)
     h.length = s->length;
     h.computed = s->seq.length;
     h.n_rows = (uint32_t)s->n_rows;
+    h.n_logits = s->logits_valid && s->seq.length == s->length ? e->network->n_vocab : 0;
     h.chain_bytes = s->chain != NULL ? lm_chain_state_size(s->chain) : 0;
     return h;
 }
@@ -53,13 +59,31 @@ static uint64_t rows_bytes(const saved_header *h)
     return (uint64_t)h->n_rows * h->width * sizeof(float);
 }
 
+static uint64_t logits_bytes(const saved_header *h)
+{
+    return (uint64_t)h->n_logits * sizeof(float);
+}
+
+/* All but the sampler state and the cache. */
+static uint64_t plain_bytes(const saved_header *h)
+{
+    return sizeof *h + ids_bytes(h) + rows_bytes(h) + logits_bytes(h);
+}
+
 int32_t lm_session_saved_size(lm_session *s, uint64_t *size)
 {
     saved_header h = describe(s);
     uint64_t cache;
     LM_TRY(lm_seq_export_size(&s->seq, &cache));
-    *size = sizeof h + ids_bytes(&h) + rows_bytes(&h) + h.chain_bytes + cache;
+    *size = plain_bytes(&h) + h.chain_bytes + cache;
     return LLM_OK;
+}
+
+static unsigned char *put(unsigned char *at, const void *from, uint64_t size)
+{
+    if (size > 0)
+        memcpy(at, from, (size_t)size);
+    return at + size;
 }
 
 int32_t lm_session_save(lm_session *s, void *into, uint64_t size)
@@ -67,13 +91,10 @@ int32_t lm_session_save(lm_session *s, void *into, uint64_t size)
     unsigned char *at = into;
     saved_header h = describe(s);
     LM_TRY(lm_seq_export_size(&s->seq, &h.cache_bytes));
-    lm_check(size == sizeof h + ids_bytes(&h) + rows_bytes(&h) + h.chain_bytes + h.cache_bytes);
-    unsigned char *body = at + sizeof h;
-    memcpy(body, s->timeline, (size_t)ids_bytes(&h));
-    body += ids_bytes(&h);
-    if (h.n_rows > 0)
-        memcpy(body, s->rows, (size_t)rows_bytes(&h));
-    body += rows_bytes(&h);
+    lm_check(size == plain_bytes(&h) + h.chain_bytes + h.cache_bytes);
+    unsigned char *body = put(at + sizeof h, s->timeline, ids_bytes(&h));
+    body = put(body, s->rows, rows_bytes(&h));
+    body = put(body, s->logits, logits_bytes(&h));
     if (h.chain_bytes > 0)
         lm_chain_state_save(s->chain, body);
     body += h.chain_bytes;
@@ -86,7 +107,7 @@ int32_t lm_session_save(lm_session *s, void *into, uint64_t size)
 
 /* --- loading ---------------------------------------------------------------------------------------------- */
 
-static int32_t check_header(const lm_session *s, const unsigned char *data, uint64_t size, saved_header *h)
+static int32_t check_magic(const unsigned char *data, uint64_t size, saved_header *h)
 {
     if (size < sizeof *h || memcmp(data, MAGIC, 8) != 0)
         return lm_fail(LLM_E_FORMAT, "this is no saved session, or only its beginning");
@@ -94,19 +115,49 @@ static int32_t check_header(const lm_session *s, const unsigned char *data, uint
     if (h->version != VERSION || h->header_bytes != sizeof *h)
         return lm_fail(LLM_E_UNSUPPORTED, "the session was saved in version %u of the format; this library "
                        "reads %u", (unsigned)h->version, VERSION);
-    if (lm_hash(data + CHECKED_FROM, (size_t)(size - CHECKED_FROM), VERSION) != h->checksum)
-        return lm_fail(LLM_E_FORMAT, "the saved session is damaged or cut off");
+    return LLM_OK;
+}
+
+static int32_t check_origin(const lm_session *s, const saved_header *h)
+{
     saved_header mine = describe(s);
     if (memcmp(h->fingerprint, mine.fingerprint, sizeof h->fingerprint) != 0 || h->width != mine.width)
         return lm_fail(LLM_E_MISMATCH, "the session was saved with another model");
     if (h->k_format != mine.k_format || h->v_format != mine.v_format)
         return lm_fail(LLM_E_MISMATCH, "the session was saved with another cache type");
-    if (h->length > s->context || h->computed > h->length)
+    if (h->length > s->context)
         return lm_fail(LLM_E_LIMIT, "the saved session has %u tokens; the context is %u",
                        (unsigned)h->length, (unsigned)s->context);
-    uint64_t total = sizeof *h + ids_bytes(h) + rows_bytes(h);
-    if (!lm_add_u64(total, h->chain_bytes, &total) || !lm_add_u64(total, h->cache_bytes, &total) ||
-        total != size)
+    return LLM_OK;
+}
+
+int32_t lm_session_check_saved(const lm_session *s, const void *head, uint64_t size)
+{
+    saved_header h;
+    uint64_t most;
+    LM_TRY(check_magic(head, size, &h));
+    LM_TRY(check_origin(s, &h));
+    LM_TRY(lm_engine_export_most(s->engine, &most));
+    saved_header largest = {.length = s->context, .n_rows = s->context, .width = h.width,
+                            .n_logits = s->engine->network->n_vocab};
+    most += plain_bytes(&largest) + MOST_CHAIN_BYTES;
+    if (size > most || !lm_fits_size(size))
+        return lm_fail(LLM_E_FORMAT, "%llu bytes are more than any session of this model takes (%llu)",
+                       (unsigned long long)size, (unsigned long long)most);
+    return LLM_OK;
+}
+
+static int32_t check_all(const lm_session *s, const unsigned char *data, uint64_t size, saved_header *h)
+{
+    LM_TRY(check_magic(data, size, h));
+    if (lm_hash(data + CHECKED_FROM, (size_t)(size - CHECKED_FROM), VERSION) != h->checksum)
+        return lm_fail(LLM_E_FORMAT, "the saved session is damaged or cut off");
+    LM_TRY(check_origin(s, h));
+    uint64_t total = plain_bytes(h);
+    bool sum = lm_add_u64(total, h->chain_bytes, &total) && lm_add_u64(total, h->cache_bytes, &total);
+    bool logits = h->n_logits == 0 ||
+                  (h->n_logits == s->engine->network->n_vocab && h->computed == h->length && h->length > 0);
+    if (!sum || total != size || !logits || h->computed > h->length || h->n_rows > h->length)
         return lm_fail(LLM_E_FORMAT, "the saved session's parts do not add up");
     return LLM_OK;
 }
@@ -141,6 +192,18 @@ static int32_t take_ids(scratch *x, const saved_header *h, const unsigned char *
     return LLM_OK;
 }
 
+/* The logits go into the session last, when nothing can fail any more. */
+static int32_t check_logits(const saved_header *h, const unsigned char *at)
+{
+    for (uint32_t i = 0; i < h->n_logits; i++) {
+        float logit;
+        memcpy(&logit, at + (size_t)i * sizeof logit, sizeof logit);
+        if (isnan(logit))
+            return lm_fail(LLM_E_FORMAT, "the saved session's logits are not numbers");
+    }
+    return LLM_OK;
+}
+
 /* The sampler's moving state only fits the same chain; with another one the session's own goes on. */
 static int32_t take_chain(scratch *x, const saved_header *h, const unsigned char *at)
 {
@@ -149,19 +212,17 @@ static int32_t take_chain(scratch *x, const saved_header *h, const unsigned char
         return LLM_OK;
     LM_TRY(lm_chain_clone(s->chain, &x->chain));
     LM_TRY(lm_chain_reserve(x->chain, s->engine->network->n_vocab));
-    if (h->chain_bytes == lm_chain_state_size(x->chain)) {
-        int32_t rc = lm_chain_state_load(x->chain, at, (size_t)h->chain_bytes);
-        if (rc < 0 && rc != LLM_E_MISMATCH)
-            return rc;
-    }
-    return LLM_OK;
+    if (h->chain_bytes == 0)
+        return LLM_OK;
+    int32_t rc = lm_chain_state_load(x->chain, at, (size_t)h->chain_bytes);
+    return rc == LLM_E_MISMATCH ? LLM_OK : rc;
 }
 
 static int32_t take_all(scratch *x, const saved_header *h, const unsigned char *data)
 {
-    const unsigned char *ids = data + sizeof *h;
-    const unsigned char *chain = ids + ids_bytes(h) + rows_bytes(h);
+    const unsigned char *ids = data + sizeof *h, *chain = data + plain_bytes(h);
     LM_TRY(take_ids(x, h, ids));
+    LM_TRY(check_logits(h, ids + ids_bytes(h) + rows_bytes(h)));
     LM_TRY(take_chain(x, h, chain));
     LM_TRY(lm_seq_init(x->s->engine, x->s->seq.salt, &x->seq));
     /* Pages of another size are not cut up: the ids are enough to compute again. */
@@ -181,7 +242,7 @@ static void drop(scratch *x, const saved_header *h)
 int32_t lm_session_load(lm_session *s, const void *from, uint64_t size)
 {
     saved_header h;
-    LM_TRY(check_header(s, from, size, &h));
+    LM_TRY(check_all(s, from, size, &h));
     scratch x = {.s = s};
     int32_t rc = take_all(&x, &h, from);
     if (rc < 0) {
@@ -196,7 +257,11 @@ int32_t lm_session_load(lm_session *s, const void *from, uint64_t size)
     s->rows_capacity = s->n_rows = h.n_rows;
     s->chain = x.chain;
     s->length = h.length;
-    s->logits_valid = false;
+    s->logits_valid = h.n_logits > 0 && s->seq.length == h.length;
+    if (s->logits_valid)
+        memcpy(s->logits, (const unsigned char *)from + sizeof h + ids_bytes(&h) + rows_bytes(&h),
+               (size_t)logits_bytes(&h));
+    lm_seq_checkpoint(&s->seq);
     drop(&old, &old_sizes);
     lm_session_restart(s);
     return LLM_OK;

@@ -328,6 +328,9 @@ int32_t lm_session_sync(lm_session *s, const int32_t *tokens, uint64_t n, const 
         lm_seq_rewind(&s->seq, lm_min_u32(common, (uint32_t)n - 1));
     lm_seq_adopt(&s->seq, tokens, (uint32_t)n - 1);
     uint32_t kept = lm_min_u32(s->seq.length, (uint32_t)n), base = kept;
+    /* What matches are ids, so none of the old rows is on the new timeline. */
+    size_t old_rows = s->n_rows;
+    s->n_rows = 0;
     s->timeline = fresh;
     s->length = (uint32_t)n;
     s->logits_valid = same;
@@ -336,12 +339,12 @@ int32_t lm_session_sync(lm_session *s, const int32_t *tokens, uint64_t n, const 
         lm_seq_rewind(&s->seq, common);
         s->timeline = old;
         s->length = old_length;
+        s->n_rows = old_rows;
         s->logits_valid = false;
         lm_free_array(s->alloc, fresh, s->context, sizeof *fresh);
         return rc;
     }
     lm_free_array(s->alloc, old, s->context, sizeof *old);
-    s->n_rows = rows_before(s, common);
     if (rc < 0)
         cut_timeline(s, s->seq.length);
     else

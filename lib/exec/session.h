@@ -85,6 +85,10 @@ uint64_t lm_session_ticket(lm_session *s);
 void lm_session_cancel(lm_session *s, uint64_t ticket);
 
 /* saved.c */
+#define LM_SAVED_HEAD 88u
+/* Before all of it is read: may `size` bytes with this beginning, of LM_SAVED_HEAD bytes or `size`, be a
+ * session of this model? */
+int32_t lm_session_check_saved(const lm_session *s, const void *head, uint64_t size);
 int32_t lm_session_saved_size(lm_session *s, uint64_t *size);
 int32_t lm_session_save(lm_session *s, void *into, uint64_t size);
 int32_t lm_session_load(lm_session *s, const void *from, uint64_t size);

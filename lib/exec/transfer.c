@@ -115,6 +115,17 @@ int32_t lm_seq_export(lm_seq *seq, void *into, uint64_t size)
     return rc;
 }
 
+int32_t lm_engine_export_most(const lm_engine *e, uint64_t *size)
+{
+    *size = 0;
+    for (uint32_t c = 0; c < e->network->n_caches; c++) {
+        uint64_t bytes;
+        LM_TRY(entry_bytes(e, c, e->options.shape.context, &bytes));
+        *size += bytes;
+    }
+    return LLM_OK;
+}
+
 /* Page tables as they are after `length` tokens: windows begin where their first visible page is. */
 static int32_t make_room(lm_seq *seq, uint32_t length)
 {

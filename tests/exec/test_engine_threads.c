@@ -59,8 +59,7 @@ static void close_world(world *w)
     llm_runtime_destroy(w->rt);
 }
 
-/* --- stories
- * ------------------------------------------------------------------------------------------- */
+/* --- stories --- */
 
 /* What one session does: a prompt, and tokens generated behind it, some rounds long. */
 typedef struct story {
@@ -159,6 +158,8 @@ static void test_engine_threads__alone_or_together(void **state)
     check_stories("model/data/llama.gguf", "cpu", 2, 2);
     check_stories("model/data/llama.gguf", "ref", 1, 1);
     check_stories("model/data/mixtral.gguf", "cpu", 3, 1);
+    check_stories("model/data/gemma3.gguf", "cpu", 1, 1);
+    check_stories("model/data/mamba2.gguf", "cpu", 2, 1);
 }
 
 /* Several engines of one model take turns on its devices. */
@@ -183,8 +184,7 @@ static void test_engine_threads__engines_share_devices(void **state)
     check_engines("cpu", 1);
 }
 
-/* --- joint batches
- * ---------------------------------------------------------------------------------------- */
+/* --- joint batches --- */
 
 typedef struct feeder {
     llm_session *s;
@@ -284,8 +284,7 @@ static void test_engine_threads__cancelled_in_the_queue(void **state)
     close_world(&w);
 }
 
-/* --- cancelling and misuse
- * ------------------------------------------------------------------------------------ */
+/* --- cancelling and misuse --- */
 
 typedef struct long_feed {
     llm_session *s;
