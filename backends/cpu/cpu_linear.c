@@ -5,8 +5,9 @@
 
 #include <string.h>
 
-#define TILE_ROWS   16u
-#define PANEL_BYTES 262144u /* a tile that stays in the second cache */
+#define TILE_ROWS   16u     /* of a task, at least */
+#define FEW_ROWS    6u      /* of activations: halves are multiplied where they lie */
+#define PANEL_BYTES 524288u /* panels that stay in the second cache */
 
 typedef struct group {
     uint32_t matrix;
@@ -17,7 +18,8 @@ typedef struct group {
 typedef struct job {
     const lcpu_device *d;
     const lm_weight *w;
-    lcpu_unpack_fn unpack; /* NULL: f32 */
+    const lcpu_int8_format *int8; /* NULL: f32 */
+    lcpu_half_fn half;            /* of 16-bit weights, or NULL */
     lcpu_decode_fn decode;
     bool direct; /* f32 weights used where they lie */
     const float *bias;
@@ -25,13 +27,14 @@ typedef struct job {
     uint32_t n_rows; /* of activations; a row may serve several places */
     const float *in;
     uint8_t *quantised; /* [n_rows] rows of the int8 family */
-    size_t row_bytes;   /* of those and of a panel's rows */
+    size_t row_bytes;   /* of those, or of f32 rows */
     const void **x;     /* [places] */
     float **out;        /* [places] */
     group *groups;
     uint32_t n_groups;
-    uint32_t tile_rows, n_tiles;
-    uint8_t *panels; /* [workers] */
+    uint32_t task_rows, n_tiles;
+    uint32_t part_rows; /* unpacked together */
+    uint8_t *panels;    /* [workers] */
     size_t panel_bytes;
 } job;
 
@@ -64,21 +67,34 @@ static shape shape_of(const lm_step *step, uint32_t rows, uint32_t experts)
     return (shape){rows, rows, 1};
 }
 
+/* How many rows of weights are unpacked together. */
+static void size_panels(job *j, uint32_t cols)
+{
+    const lcpu_int8 *family = &j->d->k.int8;
+    uint32_t step = j->int8 != NULL ? family->panel_rows : 1;
+    uint32_t most = j->int8 != NULL ? family->tile_rows : TILE_ROWS;
+    size_t bytes = j->int8 != NULL ? (size_t)j->int8->column_bytes * (cols / 32) : j->row_bytes;
+    uint32_t panels = most / step;
+    while (panels > 1 && panels * bytes > PANEL_BYTES)
+        panels--;
+    j->part_rows = panels * step;
+    j->panel_bytes = panels * bytes;
+    j->task_rows = j->part_rows > TILE_ROWS ? j->part_rows : TILE_ROWS;
+}
+
 /* Cuts the scratch into the job's arrays; the same cuts count it beforehand. */
 static void carve(job *j, const lm_format *format, uint32_t cols, shape s, lcpu_carve *c)
 {
-    j->unpack = lcpu_unpacker_of(&j->d->k, format);
-    j->decode = lcpu_decoder_of(&j->d->k, format);
-    j->row_bytes = j->unpack != NULL ? j->d->k.int8.row_bytes(cols) : cols * sizeof(float);
-    j->tile_rows = TILE_ROWS;
-    while (j->tile_rows > 1 && j->tile_rows * j->row_bytes > PANEL_BYTES)
-        j->tile_rows /= 2;
-    j->panel_bytes = j->tile_rows * j->row_bytes;
+    const lcpu_kernels *k = &j->d->k;
+    j->int8 = lcpu_int8_of(k, format);
+    j->decode = lcpu_decoder_of(k, format);
+    j->row_bytes = j->int8 != NULL ? k->int8.row_bytes(cols) : cols * sizeof(float);
+    size_panels(j, cols);
     j->panels = lcpu_take(c, j->panel_bytes * lcpu_team_size(j->d->team));
     j->x = lcpu_take(c, s.places * sizeof *j->x);
     j->out = lcpu_take(c, s.places * sizeof *j->out);
     j->groups = lcpu_take(c, s.groups * sizeof *j->groups);
-    j->quantised = lcpu_take(c, j->unpack != NULL ? s.rows * j->row_bytes : 0);
+    j->quantised = lcpu_take(c, j->int8 != NULL ? s.rows * j->row_bytes : 0);
 }
 
 uint64_t lcpu_linear_scratch(const lhost_device *d, const lm_program_desc *desc,
@@ -105,42 +121,61 @@ static void finish(const job *j, const group *g, uint32_t first, uint32_t count)
     }
 }
 
-static void multiply(const job *j, const group *g, uint32_t first, uint32_t count, uint8_t *panel)
+static void multiply_f32(const job *j, const group *g, uint32_t first, uint32_t count,
+                         uint8_t *panel)
 {
-    const lcpu_kernels *k = &j->d->k;
-    const void *const *x = j->x + g->first;
-    float *const *out = j->out + g->first;
     const uint8_t *w = lhost_weight_row(j->w, g->matrix, first);
-    if (j->direct) {
-        k->f32_matmul((const float *)(const void *)w, j->w->cols, count, (const float *const *)x,
-                      g->count, j->w->cols, out, first);
+    const float *const *x = (const float *const *)(j->x + g->first);
+    float *const *out = j->out + g->first, *rows = (float *)(void *)panel;
+    uint32_t cols = j->w->cols;
+    if (j->half != NULL && g->count <= FEW_ROWS) {
+        j->half(w, j->w->row_bytes, count, x, g->count, cols, out, first);
         return;
     }
-    for (uint32_t i = 0; i < count; i++) {
-        if (j->unpack != NULL)
-            j->unpack(w + i * j->w->row_bytes, j->w->cols, panel + i * j->row_bytes);
-        else
-            j->decode(w + i * j->w->row_bytes, (float *)(void *)(panel + i * j->row_bytes),
-                      j->w->cols);
+    if (j->direct) {
+        j->d->k.f32_matmul((const float *)(const void *)w, cols, count, x, g->count, cols, out,
+                           first);
+        return;
     }
-    if (j->unpack != NULL)
-        k->int8.matmul(panel, count, x, g->count, j->w->cols, out, first);
-    else
-        k->f32_matmul((const float *)(void *)panel, j->w->cols, count, (const float *const *)x,
-                      g->count, j->w->cols, out, first);
+    for (uint32_t i = 0; i < count; i++)
+        j->decode(w + i * j->w->row_bytes, rows + (size_t)i * cols, cols);
+    j->d->k.f32_matmul(rows, cols, count, x, g->count, cols, out, first);
+}
+
+static void multiply_int8(const job *j, const group *g, uint32_t first, uint32_t count,
+                          uint8_t *panel)
+{
+    const uint8_t *w = lhost_weight_row(j->w, g->matrix, first);
+    const void *const *x = j->x + g->first;
+    float *const *out = j->out + g->first;
+    uint32_t cols = j->w->cols;
+    if (j->int8->direct != NULL && g->count <= j->d->k.int8.direct_max) {
+        j->int8->direct(w, j->w->row_bytes, count, x, g->count, cols, out, first);
+        return;
+    }
+    j->int8->unpack(w, j->w->row_bytes, count, cols, panel);
+    j->int8->matmul(panel, count, x, g->count, cols, out, first);
 }
 
 static void run_tile(void *arg, uint32_t task, uint32_t worker)
 {
     const job *j = arg;
     const group *g = &j->groups[task / j->n_tiles];
-    uint32_t first = task % j->n_tiles * TILE_ROWS;
-    uint32_t end = first + TILE_ROWS < j->w->rows ? first + TILE_ROWS : j->w->rows;
-    /* For one row of activations each weight row is used up while it is in the first cache. */
-    uint32_t part = g->count == 1 ? 1 : j->tile_rows;
+    uint32_t first = task % j->n_tiles * j->task_rows;
+    uint32_t end = first + j->task_rows < j->w->rows ? first + j->task_rows : j->w->rows;
+    uint32_t part = j->part_rows;
+    /* For one row of activations weights are used up while they are in the first cache. */
+    if (g->count == 1 && j->int8 == NULL && j->half == NULL && !j->direct)
+        part = 1;
+    if (g->count == 1 && j->int8 != NULL && j->int8->direct == NULL)
+        part = j->d->k.int8.panel_rows;
     for (uint32_t at = first; at < end; at += part) {
         uint32_t count = end - at < part ? end - at : part;
-        multiply(j, g, at, count, j->panels + worker * j->panel_bytes);
+        uint8_t *panel = j->panels + worker * j->panel_bytes;
+        if (j->int8 != NULL)
+            multiply_int8(j, g, at, count, panel);
+        else
+            multiply_f32(j, g, at, count, panel);
         finish(j, g, at, count);
     }
 }
@@ -168,21 +203,23 @@ static job job_of(lhost_run *r, const lm_step *step)
     lcpu_carve c = {lhost_scratch(r), 0};
     carve(&j, w->format, w->cols, s, &c);
     j.direct = w->format->id == LM_F32 && (uintptr_t)w->data % sizeof(float) == 0;
-    j.n_tiles = (w->rows + TILE_ROWS - 1) / TILE_ROWS;
+    if (w->format->id == LM_F16 || w->format->id == LM_BF16)
+        j.half = w->format->id == LM_F16 ? j.d->k.f16_matmul : j.d->k.bf16_matmul;
+    j.n_tiles = (w->rows + j.task_rows - 1) / j.task_rows;
     return j;
 }
 
 /* The activations of a row, as the kernels want them. */
 static const void *row_of(const job *j, size_t row)
 {
-    if (j->unpack != NULL)
+    if (j->int8 != NULL)
         return j->quantised + row * j->row_bytes;
     return j->in + row * j->w->cols;
 }
 
 static void run_job(lhost_run *r, job *j)
 {
-    if (j->unpack != NULL)
+    if (j->int8 != NULL)
         lcpu_ranges(r, j->n_rows, 1, quantise_rows, j);
     lcpu_team_run(j->d->team, j->n_groups * j->n_tiles, run_tile, j);
 }

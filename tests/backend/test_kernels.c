@@ -5,7 +5,6 @@
 
 #include "backends/cpu/kernels/kernels.h"
 #include "backends/cpu/kernels/math.h"
-#include "base/os.h"
 #include "quant/q_legacy.h"
 #include "step/step.h"
 
@@ -13,6 +12,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 
 /* The sets to try: the mask of features each leaves. */
 static const struct {
@@ -213,13 +213,21 @@ static void quantised(const float *x, uint32_t k, double *back)
     }
 }
 
+static uint8_t *panel_for(const lcpu_kernels *k, const lcpu_int8_format *f, uint32_t n_w,
+                          uint32_t cols)
+{
+    uint32_t panels = (n_w + k->int8.panel_rows - 1) / k->int8.panel_rows;
+    return malloc((size_t)panels * f->column_bytes * (cols / 32));
+}
+
 static void check_int8(const lcpu_kernels *k, const lm_format *f, uint32_t cols, uint32_t n_x,
                        int kind)
 {
     enum { W = 5 };
+    const lcpu_int8_format *int8 = lcpu_int8_of(k, f);
     size_t row_bytes = k->int8.row_bytes(cols), packed = cols / f->block * f->bytes;
     float *w = malloc(W * cols * sizeof *w), *x = malloc(n_x * cols * sizeof *x);
-    uint8_t *file = malloc(W * packed + 1), *panel = malloc(W * row_bytes),
+    uint8_t *file = malloc(W * packed + 1), *panel = panel_for(k, int8, W, cols),
             *acts = malloc(n_x * row_bytes);
     double *back = malloc(cols * sizeof *back);
     float out[8][W + 1], *outs[8];
@@ -228,14 +236,13 @@ static void check_int8(const lcpu_kernels *k, const lm_format *f, uint32_t cols,
     f->encode(w, NULL, file + 1, (size_t)W * cols); /* mapped data has no alignment */
     f->decode(file + 1, w, (size_t)W * cols);
     numbers(x, (size_t)n_x * cols, kind == TINY ? NORMAL : kind, 4);
-    for (uint32_t o = 0; o < W; o++)
-        lcpu_unpacker_of(k, f)(file + 1 + o * packed, cols, panel + o * row_bytes);
+    int8->unpack(file + 1, packed, W, cols, panel);
     for (uint32_t i = 0; i < n_x; i++) {
         k->int8.quantise(x + (size_t)i * cols, cols, acts + i * row_bytes);
         rows[i] = acts + i * row_bytes;
         outs[i] = out[i];
     }
-    k->int8.matmul(panel, W, rows, n_x, cols, outs, 1);
+    int8->matmul(panel, W, rows, n_x, cols, outs, 1);
     for (uint32_t i = 0; i < n_x; i++) {
         quantised(x + (size_t)i * cols, cols, back);
         for (uint32_t o = 0; o < W; o++) {
@@ -260,7 +267,7 @@ static void int8_products(void **state)
     (void)state;
     for (size_t level = 0; level < LEVELS; level++) {
         lcpu_kernels k = kernels_of(level);
-        assert_true(k.n_unpackers >= INT8_FORMATS);
+        assert_true(k.int8.n_formats >= INT8_FORMATS);
         for (size_t i = 0; i < INT8_FORMATS; i++) {
             const lm_format *f = lm_format_by_id(int8_formats[i]);
             for (uint32_t n_x = 1; n_x <= 8; n_x++)
@@ -289,7 +296,8 @@ static void int8_is_one_arithmetic(void **state)
             for (int which = 0; which < 2; which++) {
                 const lcpu_kernels *t = both[which];
                 size_t bytes = t->int8.row_bytes(COLS);
-                uint8_t *panel = malloc(W * bytes), *acts = malloc(X * bytes);
+                const lcpu_int8_format *int8 = lcpu_int8_of(t, f);
+                uint8_t *panel = panel_for(t, int8, W, COLS), *acts = malloc(X * bytes);
                 const void *rows[X];
                 float *outs[X];
                 for (int r = 0; r < X; r++) {
@@ -298,10 +306,8 @@ static void int8_is_one_arithmetic(void **state)
                     rows[r] = acts + (size_t)r * bytes;
                     outs[r] = which == 0 ? wanted[r] : got[r];
                 }
-                for (int o = 0; o < W; o++)
-                    lcpu_unpacker_of(t, f)(file + (size_t)o * (COLS / f->block * f->bytes), COLS,
-                                           panel + (size_t)o * bytes);
-                t->int8.matmul(panel, W, rows, X, COLS, outs, 0);
+                int8->unpack(file, COLS / f->block * f->bytes, W, COLS, panel);
+                int8->matmul(panel, W, rows, X, COLS, outs, 0);
                 free(panel), free(acts);
             }
             for (int r = 0; r < X; r++)
@@ -325,11 +331,12 @@ static void int8_spreads_wrong_numbers(void **state)
             numbers(x, 64, NORMAL, 2);
             x[40] = wrong[i];
             f->encode(w, NULL, file, 64);
-            void *panel = malloc(k.int8.row_bytes(64)), *act = malloc(k.int8.row_bytes(64));
+            const lcpu_int8_format *int8 = lcpu_int8_of(&k, f);
+            void *panel = panel_for(&k, int8, 1, 64), *act = malloc(k.int8.row_bytes(64));
             const void *rows = act;
-            lcpu_unpacker_of(&k, f)(file, 64, panel);
+            int8->unpack(file, sizeof file, 1, 64, panel);
             k.int8.quantise(x, 64, act);
-            k.int8.matmul(panel, 1, &rows, 1, 64, &outs, 0);
+            int8->matmul(panel, 1, &rows, 1, 64, &outs, 0);
             assert_true(isnan(out));
             free(panel), free(act);
         }
@@ -349,11 +356,12 @@ static void int8_extremes(void **state)
                 w.q[i] = (int8_t)(sign < 0 ? -128 : 127);
                 x[i] = 127;
             }
-            void *panel = malloc(k.int8.row_bytes(32)), *act = malloc(k.int8.row_bytes(32));
+            const lcpu_int8_format *int8 = lcpu_int8_of(&k, lm_format_by_id(LM_Q8_0));
+            void *panel = panel_for(&k, int8, 1, 32), *act = malloc(k.int8.row_bytes(32));
             const void *rows = act;
-            lcpu_unpacker_of(&k, lm_format_by_id(LM_Q8_0))((const uint8_t *)&w, 32, panel);
+            int8->unpack((const uint8_t *)&w, sizeof w, 1, 32, panel);
             k.int8.quantise(x, 32, act);
-            k.int8.matmul(panel, 1, &rows, 1, 32, &outs, 0);
+            int8->matmul(panel, 1, &rows, 1, 32, &outs, 0);
             assert_true(out == 32.0f * 127 * (float)w.q[0]);
             free(panel), free(act);
         }
@@ -384,6 +392,7 @@ static void activations(void **state)
 {
     (void)state;
     static float x[200], factor[200], out[201], again[200];
+    lcpu_kernels portable = kernels_of(0);
     for (size_t level = 0; level < LEVELS; level++) {
         lcpu_kernels k = kernels_of(level);
         for (uint32_t act = LM_ACT_NONE; act <= LM_ACT_SOFTPLUS; act++) {
@@ -395,7 +404,7 @@ static void activations(void **state)
                 out[n] = 77;
                 k.act(act, x, factor, out, n);
                 assert_true(out[n] == 77);
-                lcpu_portable_act(act, x, factor, again, n);
+                portable.act(act, x, factor, again, n);
                 for (size_t i = 0; i < n; i++)
                     assert_true(isnan(x[i]) ? isnan(out[i]) : fabsf(out[i] - again[i]) <= 1e-6f);
             }
@@ -477,19 +486,45 @@ static void feature_masks(void **state)
 
 /* --- measuring -------------------------------------------------------------------------------- */
 
+/* Of this process alone: others on the machine do not count. */
 static double seconds(void)
 {
-    return (double)lm_os_now_ns() * 1e-9;
+    return (double)clock() / CLOCKS_PER_SEC;
+}
+
+/* As the backend does it. */
+static void multiply_tile(const lcpu_kernels *k, const lm_format *f, const uint8_t *file,
+                          size_t stride, uint32_t n_w, const void *const *x, uint32_t n_x,
+                          uint32_t cols, float *const *out, size_t at, uint8_t *panel)
+{
+    const lcpu_int8_format *int8 = lcpu_int8_of(k, f);
+    lcpu_half_fn half = f->id == LM_F16 ? k->f16_matmul : f->id == LM_BF16 ? k->bf16_matmul : NULL;
+    const float *const *rows = (const float *const *)x;
+    if (int8 != NULL && int8->direct != NULL && n_x <= k->int8.direct_max) {
+        int8->direct(file, stride, n_w, x, n_x, cols, out, at);
+    } else if (int8 != NULL) {
+        int8->unpack(file, stride, n_w, cols, panel);
+        int8->matmul(panel, n_w, x, n_x, cols, out, at);
+    } else if (half != NULL && n_x <= 6) {
+        half(file, stride, n_w, rows, n_x, cols, out, at);
+    } else {
+        for (uint32_t i = 0; i < n_w; i++)
+            lcpu_decoder_of(k, f)(file + i * stride, (float *)(void *)panel + (size_t)i * cols,
+                                  cols);
+        k->f32_matmul((const float *)(void *)panel, cols, n_w, rows, n_x, cols, out, at);
+    }
 }
 
 static void bench_format(const lcpu_kernels *k, uint32_t id, uint32_t n_x)
 {
-    enum { COLS = 2048, ROWS = 1024, TILE = 16 };
+    enum { COLS = 2048, ROWS = 1008 };
     const lm_format *f = lm_format_by_id(id);
     size_t packed = COLS / f->block * f->bytes, row = COLS * sizeof(float);
-    lcpu_unpack_fn unpack = lcpu_unpacker_of(k, f);
-    row = unpack != NULL ? k->int8.row_bytes(COLS) : row;
-    uint8_t *file = malloc(ROWS * packed), *panel = malloc(TILE * row), *acts = malloc(n_x * row);
+    const lcpu_int8_format *int8 = lcpu_int8_of(k, f);
+    row = int8 != NULL ? k->int8.row_bytes(COLS) : row;
+    uint32_t tile = int8 != NULL ? k->int8.tile_rows : n_x == 1 ? 1 : 16, times = 0;
+    uint8_t *file = malloc(ROWS * packed), *acts = malloc(n_x * row);
+    uint8_t *panel = int8 != NULL ? panel_for(k, int8, tile, COLS) : malloc(tile * row);
     float *w = malloc(COLS * sizeof *w), *out = malloc(n_x * ROWS * sizeof *out);
     const void **rows = malloc(n_x * sizeof *rows);
     float **outs = malloc(n_x * sizeof *outs);
@@ -499,28 +534,15 @@ static void bench_format(const lcpu_kernels *k, uint32_t id, uint32_t n_x)
     for (uint32_t i = 0; i < n_x; i++) {
         rows[i] = acts + i * row;
         outs[i] = out + (size_t)i * ROWS;
-        if (unpack != NULL)
+        if (int8 != NULL)
             k->int8.quantise(w, COLS, acts + i * row);
         else
             memcpy(acts + i * row, w, row);
     }
-    uint32_t tile = n_x == 1 ? 1 : TILE, times = 0;
     double start = seconds(), took = 0;
     while (took < 0.25) {
-        for (uint32_t o = 0; o < ROWS; o += tile) {
-            for (uint32_t i = 0; i < tile; i++) {
-                if (unpack != NULL)
-                    unpack(file + (o + i) * packed, COLS, panel + i * row);
-                else
-                    lcpu_decoder_of(k, f)(file + (o + i) * packed,
-                                          (float *)(void *)(panel + i * row), COLS);
-            }
-            if (unpack != NULL)
-                k->int8.matmul(panel, tile, rows, n_x, COLS, outs, o);
-            else
-                k->f32_matmul((const float *)(void *)panel, COLS, tile, (const float *const *)rows,
-                              n_x, COLS, outs, o);
-        }
+        for (uint32_t o = 0; o < ROWS; o += tile)
+            multiply_tile(k, f, file + o * packed, packed, tile, rows, n_x, COLS, outs, o, panel);
         times++;
         took = seconds() - start;
     }

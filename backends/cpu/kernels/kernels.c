@@ -1,12 +1,21 @@
 /* kernels.c - fills the tables, set after set. */
 #include "backends/cpu/kernels/kernels.h"
 
+#include "backends/cpu/kernel_sets.h" /* made by the build: the sets this compiler can make */
+
 /* In rising order; a set is used when the processor has all of `needs`. */
 static const struct {
     uint64_t needs;
     void (*fill)(lcpu_kernels *k);
 } sets[] = {
     {0, lcpu_fill_portable},
+#ifdef LCPU_HAVE_AVX2
+    {LCPU_AVX2, lcpu_fill_avx2},
+#endif
+#ifdef LCPU_HAVE_AVX512
+    {LCPU_AVX2 | LCPU_AVX512, lcpu_fill_avx512},
+    {LCPU_AVX2 | LCPU_AVX512 | LCPU_AVX512_VNNI, lcpu_fill_avx512_vnni},
+#endif
 };
 
 void lcpu_kernels_init(lcpu_kernels *k, uint64_t features)
@@ -20,11 +29,11 @@ void lcpu_kernels_init(lcpu_kernels *k, uint64_t features)
     }
 }
 
-lcpu_unpack_fn lcpu_unpacker_of(const lcpu_kernels *k, const lm_format *format)
+const lcpu_int8_format *lcpu_int8_of(const lcpu_kernels *k, const lm_format *format)
 {
-    for (uint32_t i = 0; i < k->n_unpackers; i++)
-        if (k->unpackers[i].format == format)
-            return k->unpackers[i].unpack;
+    for (uint32_t i = 0; i < k->int8.n_formats; i++)
+        if (k->int8.formats[i].id == format->id)
+            return &k->int8.formats[i];
     return NULL;
 }
 

@@ -30,16 +30,33 @@ typedef void (*lcpu_decode_fn)(const void *from, float *to, size_t count);
 typedef void (*lcpu_f32_fn)(const float *w, size_t stride, uint32_t n_w, const float *const *x,
                             uint32_t n_x, uint32_t k, float *const *out, size_t at);
 
-/* The int8 family. Rows of activations and unpacked rows of weights have a layout of its own. */
-typedef struct lcpu_int8 {
-    size_t (*row_bytes)(uint32_t k); /* of either; k a multiple of 32 */
-    void (*quantise)(const float *x, uint32_t k, void *row);
-    void (*matmul)(const void *w, uint32_t n_w, const void *const *x, uint32_t n_x, uint32_t k,
-                   float *const *out, size_t at);
-} lcpu_int8;
+/* The same for weights of sixteen bits, `stride` bytes apart and of any alignment. */
+typedef void (*lcpu_half_fn)(const uint8_t *w, size_t stride, uint32_t n_w, const float *const *x,
+                             uint32_t n_x, uint32_t k, float *const *out, size_t at);
 
-/* A weight row to a row of the int8 family. */
-typedef void (*lcpu_unpack_fn)(const uint8_t *from, uint32_t k, void *row);
+/* A format of the int8 family: `k` is a multiple of 32, `from` are rows of the file, `stride` bytes
+ * apart. Rows of weights are unpacked into panels of `panel_rows` (see lcpu_int8) that lie one
+ * behind the other. */
+typedef struct lcpu_int8_format {
+    uint32_t id;           /* of the storage format */
+    uint32_t column_bytes; /* of a panel, per 32 columns */
+    void (*unpack)(const uint8_t *from, size_t stride, uint32_t n_w, uint32_t k, void *panels);
+    void (*matmul)(const void *panels, uint32_t n_w, const void *const *x, uint32_t n_x, uint32_t k,
+                   float *const *out, size_t at);
+    /* The same from the file's rows, for few activation rows; or NULL. */
+    void (*direct)(const uint8_t *from, size_t stride, uint32_t n_w, const void *const *x,
+                   uint32_t n_x, uint32_t k, float *const *out, size_t at);
+} lcpu_int8_format;
+
+typedef struct lcpu_int8 {
+    uint32_t panel_rows;
+    uint32_t tile_rows;  /* of weights that matmul likes to get at once */
+    uint32_t direct_max; /* activation rows up to which `direct` pays */
+    size_t (*row_bytes)(uint32_t k);
+    void (*quantise)(const float *x, uint32_t k, void *row);
+    lcpu_int8_format formats[16];
+    uint32_t n_formats;
+} lcpu_int8;
 
 /* One query against one tile of a split, see attn_paged. */
 typedef struct lcpu_attn_tile {
@@ -53,6 +70,7 @@ typedef struct lcpu_attn_tile {
 typedef struct lcpu_kernels {
     lcpu_decode_fn f16_decode, bf16_decode;
     lcpu_f32_fn f32_matmul;
+    lcpu_half_fn f16_matmul, bf16_matmul; /* NULL: decode first */
     lcpu_int8 int8;
     void (*attn_tile)(const lcpu_attn_tile *t);
     float (*sum)(const float *x, uint32_t n);                     /* sum16 */
@@ -60,44 +78,31 @@ typedef struct lcpu_kernels {
     void (*act)(uint32_t act, const float *x, const float *factor, float *out, size_t n);
     void (*softcap)(const float *x, float scale, float cap, float *out, size_t n);
     void (*exp)(const float *x, float minus, float *out, size_t n); /* exp(x - minus) */
-    /* Linear formats with an int8 kernel; ends with id of no format. */
-    struct lcpu_unpacker {
-        const lm_format *format;
-        lcpu_unpack_fn unpack;
-    } unpackers[8];
-    uint32_t n_unpackers;
     uint64_t used; /* features of the sets that filled the tables */
 } lcpu_kernels;
 
 void lcpu_kernels_init(lcpu_kernels *k, uint64_t features);
 
 /* NULL: the format multiplies in f32. */
-lcpu_unpack_fn lcpu_unpacker_of(const lcpu_kernels *k, const lm_format *format);
+const lcpu_int8_format *lcpu_int8_of(const lcpu_kernels *k, const lm_format *format);
 /* The decoder of a format: a kernel, or the format's own. */
 lcpu_decode_fn lcpu_decoder_of(const lcpu_kernels *k, const lm_format *format);
 
 /* --- sets, each in files of its own ----------------------------------------------------------- */
 
 void lcpu_fill_portable(lcpu_kernels *k);
+void lcpu_fill_portable_int8(lcpu_kernels *k);
+void lcpu_fill_avx2(lcpu_kernels *k);
+void lcpu_fill_avx512(lcpu_kernels *k);
+void lcpu_fill_avx512_vnni(lcpu_kernels *k);
 
 /* The portable functions, for other sets and the tests to compare with. */
 void lcpu_portable_f16_decode(const void *from, float *to, size_t count);
 void lcpu_portable_bf16_decode(const void *from, float *to, size_t count);
 void lcpu_portable_f32_matmul(const float *w, size_t stride, uint32_t n_w, const float *const *x,
                               uint32_t n_x, uint32_t k, float *const *out, size_t at);
-size_t lcpu_portable_int8_row_bytes(uint32_t k);
-void lcpu_portable_int8_quantise(const float *x, uint32_t k, void *row);
-void lcpu_portable_int8_matmul(const void *w, uint32_t n_w, const void *const *x, uint32_t n_x,
-                               uint32_t k, float *const *out, size_t at);
-void lcpu_portable_unpack_q8_0(const uint8_t *from, uint32_t k, void *row);
-void lcpu_portable_unpack_q4_0(const uint8_t *from, uint32_t k, void *row);
-void lcpu_portable_unpack_q4_k(const uint8_t *from, uint32_t k, void *row);
-void lcpu_portable_unpack_q6_k(const uint8_t *from, uint32_t k, void *row);
 void lcpu_portable_attn_tile(const lcpu_attn_tile *t);
 float lcpu_portable_sum(const float *x, uint32_t n);
 float lcpu_portable_sum_squares(const float *x, float mean, uint32_t n);
-void lcpu_portable_act(uint32_t act, const float *x, const float *factor, float *out, size_t n);
-void lcpu_portable_softcap(const float *x, float scale, float cap, float *out, size_t n);
-void lcpu_portable_exp(const float *x, float minus, float *out, size_t n);
 
 #endif
