@@ -29,7 +29,8 @@ typedef struct rig_model {
     lm_graph graph;
     lm_builder b;
     uint64_t seed;
-    void *data[RIG_WEIGHTS];    /* as a file would hold them */
+    void *blocks[RIG_WEIGHTS];
+    void *data[RIG_WEIGHTS];    /* in the blocks; as a file would hold them, at odd addresses */
     float *values[RIG_WEIGHTS]; /* decoded */
     rig_border inputs[RIG_SLOTS], outputs[RIG_SLOTS];
     uint32_t n_inputs, n_outputs;
@@ -72,6 +73,7 @@ typedef struct rig_options {
     uint64_t shuffle;              /* order in which pages are given out */
     bool mapped;                   /* weights in place */
     bool free_pages;               /* window groups: give pages behind the window back */
+    bool one_state;                /* write each state where it was read */
     llm_parallel_fn parallel;
     uint32_t max_rows; /* 0: 80 */
 } rig_options;

@@ -47,7 +47,7 @@ static void fill_groups(rig *r, uint32_t s, uint32_t rows, lm_run_seq *out)
         lm_run_pages *pages = &out->groups[g];
         if (r->cache_desc[g].kind == LM_CACHE_STATE) {
             pages->state_read = seq->state;
-            pages->state_write = seq->state == 2 * s ? 2 * s + 1 : 2 * s;
+            pages->state_write = seq->state == 2 * s && !r->o.one_state ? 2 * s + 1 : 2 * s;
             continue;
         }
         settle_pages(r, s, g, seq->length + rows);

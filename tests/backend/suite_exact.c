@@ -28,19 +28,20 @@ static const variation variations[] = {
     {"pages of 128", {.page_tokens = 128}, 0, true, true},
     {"one by one", {.threads = 2, .free_pages = true}, 1, false, false},
     {"one by one, together", {.threads = 3}, 1, true, false},
+    {"one by one, states in place", {.threads = 2, .one_state = true}, 1, true, false},
     {"sevens", {.threads = 2, .page_tokens = 16, .free_pages = true}, 7, true, false},
     {"thirty-twos", {.threads = 1, .mapped = true}, 32, false, false},
 };
 
-static void same_bits(void **state)
+static void same_bits_of(const rig_case *c, uint32_t k_format, uint32_t v_format)
 {
-    const rig_case *c = *state;
     static const uint32_t lengths[RIG_SEQS] = {70, 3, 41, 0};
     rig_model m;
     rig first;
     rig_model_init(&m, 21);
     c->build(&m, c->variant);
-    rig_options o = {.backend = suite_backend, .max_rows = 128};
+    rig_options o = {
+        .backend = suite_backend, .max_rows = 128, .k_format = k_format, .v_format = v_format};
     rig_open(&first, &m, &o);
     rig_feed(&first, lengths, 128, false);
     for (size_t i = 0; i < sizeof variations / sizeof variations[0]; i++) {
@@ -51,6 +52,8 @@ static void same_bits(void **state)
         o = v->o;
         o.backend = suite_backend;
         o.max_rows = 128;
+        o.k_format = k_format;
+        o.v_format = v_format;
         rig_open(&other, &m, &o);
         rig_feed(&other, lengths, v->chunk == 0 ? 128 : v->chunk, v->together);
         rig_same(&other, &first, v->name);
@@ -58,6 +61,14 @@ static void same_bits(void **state)
     }
     rig_close(&first);
     rig_model_finish(&m);
+}
+
+static void same_bits(void **state)
+{
+    const rig_case *c = *state;
+    same_bits_of(c, LM_F32, LM_F32);
+    if (c->kind == LM_STEP_ATTN_PAGED || c->kind == LM_STEP_HEAD)
+        same_bits_of(c, LM_Q8_0, LM_F16);
 }
 
 /* Across the borders of splits, where one row's splits may be shared out and many rows' are not. */
