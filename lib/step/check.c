@@ -226,8 +226,8 @@ static int32_t check_step(const context *c)
         WANT(c, width_in(c, 0) == width_out(c, 0));
         return LLM_OK;
     case LM_STEP_COPY:
-        WANT(c, s->u.copy.in_column + s->u.copy.width <= width_in(c, 0));
-        WANT(c, s->u.copy.out_column + s->u.copy.width <= width_out(c, 0));
+        WANT(c, (uint64_t)s->u.copy.in_column + s->u.copy.width <= width_in(c, 0));
+        WANT(c, (uint64_t)s->u.copy.out_column + s->u.copy.width <= width_out(c, 0));
         return LLM_OK;
     case LM_STEP_CONCAT:
         WANT(c, width_in(c, 0) + width_in(c, 1) == width_out(c, 0));

@@ -18,8 +18,7 @@ bool test_device_present(llm_runtime *rt, const char *name)
     return false;
 }
 
-/* --- cases ---------------------------------------------------------------------------------------
- */
+/* --- cases ----------------------------------------------------------------------------------- */
 
 /* The text behind "key " at the start of a line, or NULL. */
 static const char *line_of(const char *text, const char *key)
@@ -144,8 +143,7 @@ double relative_error(const float *found, const float *right, size_t count)
     return error / largest;
 }
 
-/* --- sessions ------------------------------------------------------------------------------------
- */
+/* --- sessions -------------------------------------------------------------------------------- */
 
 void opened_init(llm_runtime *rt, const reference *r, const open_options *o, opened *out)
 {
