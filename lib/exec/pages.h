@@ -7,6 +7,12 @@
 
 #define LM_NO_PAGE 0xffffffffu
 
+/* The first page of a group that a row behind `length` tokens sees; window 0: the group has none. */
+static inline uint32_t lm_first_page(uint32_t length, uint32_t window, uint32_t page_tokens)
+{
+    return window != 0 && length >= window ? (length - window + 1) / page_tokens : 0;
+}
+
 typedef struct lm_pages {
     lm_allocator *alloc;
     uint32_t *refs;   /* [capacity] 0: free */

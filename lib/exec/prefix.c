@@ -123,15 +123,14 @@ uint32_t lm_prefix_child(const lm_prefix *t, uint32_t parent, uint64_t salt, con
 /* Is there, for a sequence that ends at this node, everything that later rows read? */
 static bool complete(const lm_prefix *t, uint32_t node)
 {
-    uint64_t length = (uint64_t)t->nodes[node].depth * t->page_tokens;
+    uint32_t length = t->nodes[node].depth * t->page_tokens;
     for (uint32_t g = 0; g < t->n_groups; g++) {
         if (t->kinds[g].kind == LM_CACHE_STATE) {
             if (t->nodes[node].page[g] == LM_NO_PAGE)
                 return false;
             continue;
         }
-        uint64_t window = t->kinds[g].kind == LM_CACHE_WINDOW ? t->kinds[g].window : length;
-        uint64_t first = window < length ? (length - window) / t->page_tokens : 0;
+        uint32_t first = lm_first_page(length, t->kinds[g].window, t->page_tokens);
         for (uint32_t i = node; i != LM_NO_NODE && t->nodes[i].depth > first; i = t->nodes[i].parent)
             if (t->nodes[i].page[g] == LM_NO_PAGE)
                 return false;

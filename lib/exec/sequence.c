@@ -10,6 +10,11 @@ static uint32_t kind_of(const lm_seq *s, uint32_t group)
     return s->engine->network->groups[group].kind;
 }
 
+static uint32_t window_of(const lm_seq *s, uint32_t group)
+{
+    return s->engine->network->groups[group].window;
+}
+
 static uint32_t page_tokens(const lm_seq *s)
 {
     return s->engine->options.shape.page_tokens;
@@ -218,10 +223,7 @@ static void publish(lm_seq *s, const int32_t *history, uint32_t before)
 static void slide_window(lm_seq *s, uint32_t group)
 {
     lm_seq_group *g = &s->groups[group];
-    uint32_t window = s->engine->network->groups[group].window;
-    if (s->length + 1 <= window)
-        return;
-    uint32_t first = (s->length + 1 - window) / page_tokens(s);
+    uint32_t first = lm_first_page(s->length, window_of(s, group), page_tokens(s));
     uint32_t gone = first > g->first ? lm_min_u32(first - g->first, g->count) : 0;
     if (gone == 0)
         return;
@@ -291,12 +293,9 @@ void lm_seq_checkpoint(lm_seq *s)
 /* Can the token caches be cut to this length? Windows need what a row at `length` sees. */
 static bool can_cut(const lm_seq *s, uint32_t length)
 {
-    for (uint32_t g = 0; g < s->engine->network->n_groups; g++) {
-        uint32_t window = s->engine->network->groups[g].window;
-        if (kind_of(s, g) == LM_CACHE_WINDOW && s->groups[g].first > 0 &&
-            (length + 1 <= window || (length + 1 - window) / page_tokens(s) < s->groups[g].first))
+    for (uint32_t g = 0; g < s->engine->network->n_groups; g++)
+        if (lm_first_page(length, window_of(s, g), page_tokens(s)) < s->groups[g].first)
             return false;
-    }
     return true;
 }
 
@@ -383,10 +382,7 @@ static void take_path(lm_seq *s, uint32_t node)
             share(&e->pages[g], t->nodes[node].page[g], &group->state);
             continue;
         }
-        uint32_t first = 0, window = e->network->groups[g].window;
-        if (kind_of(s, g) == LM_CACHE_WINDOW && s->length + 1 > window)
-            first = (s->length + 1 - window) / page_tokens(s);
-        group->first = lm_min_u32(first, depth);
+        group->first = lm_first_page(s->length, window_of(s, g), page_tokens(s));
         group->count = depth - group->first;
         for (uint32_t i = node; i != LM_NO_NODE && t->nodes[i].depth > group->first;
              i = t->nodes[i].parent)

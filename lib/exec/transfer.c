@@ -133,13 +133,11 @@ static int32_t make_room(lm_seq *seq, uint32_t length)
     uint32_t tokens = e->options.shape.page_tokens;
     for (uint32_t g = 0; g < e->network->n_groups; g++) {
         lm_seq_group *group = &seq->groups[g];
-        uint32_t window = e->network->groups[g].window;
         if (e->network->groups[g].kind == LM_CACHE_STATE) {
             LM_TRY(lm_engine_take_page(e, g, &group->state));
             continue;
         }
-        if (e->network->groups[g].kind == LM_CACHE_WINDOW && length + 1 > window)
-            group->first = lm_min_u32((length + 1 - window) / tokens, length / tokens);
+        group->first = lm_first_page(length, e->network->groups[g].window, tokens);
         while (group->first + group->count < lm_ceil_div_u32(length, tokens)) {
             LM_TRY(lm_engine_take_page(e, g, &group->pages[group->count]));
             group->count++;
