@@ -43,7 +43,7 @@ static options parse(int argc, char **argv)
     static options o = {.threads = 1};
     const tool_option list[] = {
         {"--keep", TOOL_TEXTS, &o.keep, "NAME=FORMAT",
-         "another format for tensors of this name, in which * stands for anything", 0},
+         "another format for matrices of this name, in which * stands for anything", 0},
         {"--output", TOOL_TEXT, &o.output, "FORMAT", "another format for the output matrix", 0},
         {"--embedding", TOOL_TEXT, &o.embedding, "FORMAT", "another format for token embeddings",
          0},
@@ -102,14 +102,19 @@ static bool matches(const char *pattern, size_t size, const char *name)
     return p == size;
 }
 
-static const char *kept(const options *o, const char *name, bool *used)
+/* A pattern means matrices; a name means what it names. */
+static const char *kept(const options *o, const llm_tensor_info *t, bool *used)
 {
+    bool small = mixture_is_small(t->name, t->n_dims);
     for (uint32_t i = 0; i < o->keep.count; i++) {
         const char *text = o->keep.items[i], *equals = strrchr(text, '=');
         if (equals == NULL)
             tool_misused("--keep takes NAME=FORMAT, not '%s'", text);
         const char *format = want_format(equals + 1);
-        if (matches(text, (size_t)(equals - text), name)) {
+        size_t size = (size_t)(equals - text);
+        if (small && memchr(text, '*', size) != NULL)
+            continue;
+        if (matches(text, size, t->name)) {
             used[i] = true;
             return format;
         }
@@ -120,7 +125,7 @@ static const char *kept(const options *o, const char *name, bool *used)
 static const char *choose(const options *o, const mixture_model *shape, const llm_tensor_info *t,
                           bool *used)
 {
-    const char *format = kept(o, t->name, used);
+    const char *format = kept(o, t, used);
     if (format == NULL && mixture_is_small(t->name, t->n_dims))
         return "f32";
     if (format == NULL && strcmp(t->name, "output.weight") == 0)

@@ -121,11 +121,12 @@ class Quantize(Case):
 
     def test_exceptions(self):
         made = tensors(self.quantize("q4_0", "--output", "q6_k", "--embedding", "f16", "--keep",
-                                     "blk.*.attn_v.weight=f32", "--keep", "*ffn_d*=q8_0", "-t", "3"))
+                                     "blk.*.attn_v.weight=f32", "--keep", "*ffn_*=q8_0", "-t", "3"))
         self.assertEqual(made["output.weight"], "q6_k")
         self.assertEqual(made["token_embd.weight"], "f16")
         self.assertEqual(made["blk.0.attn_v.weight"], "f32")
         self.assertEqual(made["blk.0.ffn_down.weight"], "q8_0")
+        self.assertEqual(made["blk.0.ffn_norm.weight"], "f32")  # a pattern means matrices
         self.assertEqual(made["blk.0.attn_q.weight"], "q4_0")
 
     def test_threads_change_nothing(self):

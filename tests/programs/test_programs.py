@@ -4,14 +4,22 @@
     test_programs.py FOLDER-OF-PROGRAMS [FOLDER-OF-TEST-DATA]"""
 import json
 import os
+import pathlib
 import pty
+import re
 import struct
 import subprocess
 import time
 
 from rig import NAMES, PROGRAMS, Case, main, model, run, scratch, testdata
 
+DEMO = pathlib.Path(__file__).resolve().parents[2] / "examples/demo-model/demo.gguf"
 COMPUTING = ["llm-bench", "llm-inspect", "llm-logits", "llm-perplexity", "llm-run"]
+PROSE = """The old man had been sitting by the window for a long time when his daughter came into the room
+and told him that the carriage was at the door. He did not answer at once, but looked at her with a smile
+as if he had only now understood what she was saying, and then, rising slowly, he took his hat and went out
+with her into the cold morning air. The horses were standing quietly before the steps, and the coachman, who
+had known the family for thirty years, took off his cap and asked whether they would go by the lower road."""
 WORDS = {  # what each needs besides options
     "llm-bench": ["MODEL"],
     "llm-inspect": ["MODEL"],
@@ -330,6 +338,31 @@ class Judging(Case):
         self.refuses(1, "llm-perplexity", model(), "-f", short, says="few")
         self.refuses(1, "llm-perplexity", *words("llm-perplexity", model()), "--ctx", "100000",
                      says="context")
+
+
+class Demo(Case):
+    """The model that ships with the repository."""
+
+    def test_it_writes(self):
+        self.assertLess(DEMO.stat().st_size, 5_000_000)
+        out = self.succeeds("llm-run", DEMO, "-p", "The night was", "-n", "100", "--seed", "1").out
+        written = re.findall(r"[a-z]+", out.decode().lower())
+        self.assertGreater(len(written), 40)
+        common = sum(word in ("the", "and", "of", "to", "a", "in", "was", "he", "his", "that", "it",
+                              "with", "had", "i", "not", "her", "she", "as", "at", "you")
+                     for word in written)
+        self.assertGreater(common, len(written) // 8)  # about a third of any English prose
+
+    def test_it_knows_english(self):
+        """Prose surprises it less than the same words turned around."""
+        bits = []
+        for name, text in (("prose", PROSE), ("turned", " ".join(reversed(PROSE.split())))):
+            path = scratch(name + ".txt")
+            path.write_text(text)
+            bits.append(json.loads(self.succeeds("llm-perplexity", DEMO, "-f", path, "--json").out)
+                        ["bits_per_byte"])
+        self.assertLess(bits[0], 2.6)
+        self.assertLess(bits[0] + 0.5, bits[1])
 
 
 class Times(Case):
