@@ -23,6 +23,8 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
+from words import known_share
+
 END = "<|endoftext|>"
 SHAPE = dict(vocab=3072, width=256, layers=6, heads=4, kv_heads=2, head_dim=64, ffn=512,
              context=512, rope_base=10000.0, eps=1e-5)
@@ -232,10 +234,6 @@ def sample(model, first, n, temperature, rows, seed):
     return ids[:, 1:]
 
 
-def words(text):
-    return re.findall(r"[A-Za-z]+(?:'[A-Za-z]+)?", text)
-
-
 # --- GGUF ---------------------------------------------------------------------------------------
 
 def write_gguf(path, model, bpe, description):
@@ -312,18 +310,16 @@ def main():
     held_bytes = len(plain(held).encode())
     model = Model(SHAPE, args.dropout)
     count = sum(p.numel() for p in model.parameters())
-    print(f"{count} parameters, {len(ids)} training tokens "
-          f"({len(known.encode()) / len(ids):.2f} bytes each), {held_bytes} bytes held out", flush=True)
+    print(f"{count} parameters, {len(ids)} training tokens, {held_bytes} bytes held out",
+          flush=True)
     train(model, ids, held_ids, held_bytes, args, folder)
 
     bpb = bits_per_byte(model, held_ids, held_bytes, SHAPE["context"])
     written = [bpe.decode(row.tolist()) for row in
                sample(model, bpe.token_to_id(END), 500, 0.8, 16, args.seed)]
-    seen = set(words(known))
-    drawn = [w for text in written for w in words(text)]
-    share = sum(w in seen for w in drawn) / len(drawn)
+    share, _ = known_share("\n".join(written), known)
     (folder / "sample.txt").write_text("\n\n".join(written), encoding="utf-8")
-    print(f"held out: {bpb:.4f} bits per byte; words known: {100 * share:.2f} % of {len(drawn)}")
+    print(f"held out: {bpb:.4f} bits per byte; words known: {100 * share:.2f} %")
     write_gguf(args.out, model, bpe,
                "A small model for trying things out, trained on public-domain English prose and "
                "verse; it writes text in that manner and knows nothing.")
