@@ -197,7 +197,9 @@ static void sums(void **state)
 
 /* --- int8 products ---------------------------------------------------------------------------- */
 
-static const uint32_t int8_formats[] = {LM_Q8_0, LM_Q4_0, LM_Q4_K, LM_Q6_K};
+static const uint32_t int8_formats[] = {LM_Q8_0,   LM_Q4_0,   LM_Q4_1, LM_Q5_0, LM_Q5_1,
+                                        LM_Q2_K,   LM_Q3_K,   LM_Q4_K, LM_Q5_K, LM_Q6_K,
+                                        LM_IQ4_NL, LM_IQ4_XS, LM_MXFP4};
 #define INT8_FORMATS (sizeof int8_formats / sizeof int8_formats[0])
 
 /* The activations as the numerics page quantises them: reference, in doubles where exact. */
@@ -270,6 +272,7 @@ static void int8_products(void **state)
         assert_true(k.int8.n_formats >= INT8_FORMATS);
         for (size_t i = 0; i < INT8_FORMATS; i++) {
             const lm_format *f = lm_format_by_id(int8_formats[i]);
+            assert_non_null(lcpu_int8_of(&k, f));
             for (uint32_t n_x = 1; n_x <= 8; n_x++)
                 for (int kind = 0; kind < KINDS; kind++)
                     check_int8(&k, f, f->block * (1 + n_x % 3), n_x, kind);
@@ -277,42 +280,77 @@ static void int8_products(void **state)
     }
 }
 
-/* The kernels of a level answer the portable ones' bits: integers are exact, and the order of the
- * float operations is fixed; only fused multiply-add may differ, in the last places. */
+enum { ONE_COLS = 1056, ONE_W = 61, ONE_X = 7 };
+
+typedef struct one_case {
+    const lm_format *format;
+    uint32_t cols;
+    uint8_t file[ONE_W * ONE_COLS * 2];
+    float x[ONE_X][ONE_COLS];
+} one_case;
+
+/* Through panels or straight from the file. */
+static void multiply_one(const lcpu_kernels *k, const one_case *c, bool direct, uint32_t n_w,
+                         uint32_t n_x, float to[ONE_X][ONE_W])
+{
+    const lcpu_int8_format *int8 = lcpu_int8_of(k, c->format);
+    size_t bytes = k->int8.row_bytes(c->cols),
+           stride = c->cols / c->format->block * c->format->bytes;
+    uint8_t *panel = panel_for(k, int8, n_w, c->cols), *acts = malloc(n_x * bytes);
+    const void *rows[ONE_X];
+    float *outs[ONE_X];
+    for (uint32_t r = 0; r < n_x; r++) {
+        k->int8.quantise(c->x[r], c->cols, acts + r * bytes);
+        rows[r] = acts + r * bytes;
+        outs[r] = to[r];
+    }
+    int8->unpack(c->file, stride, n_w, c->cols, panel);
+    if (direct)
+        int8->direct(c->file, stride, n_w, rows, n_x, c->cols, outs, 0);
+    else
+        int8->matmul(panel, n_w, rows, n_x, c->cols, outs, 0);
+    free(panel), free(acts);
+}
+
+static void same_everywhere(const lcpu_kernels *k, const one_case *c)
+{
+    static float wanted[ONE_X][ONE_W], part[ONE_X][ONE_W], first[ONE_X][ONE_W];
+    lcpu_kernels portable = kernels_of(0);
+    multiply_one(&portable, c, false, ONE_W, ONE_X, wanted);
+    multiply_one(k, c, false, ONE_W, ONE_X, first);
+    for (int r = 0; r < ONE_X; r++)
+        for (int o = 0; o < ONE_W; o++)
+            assert_true(fabsf(first[r][o] - wanted[r][o]) <= (k->used == 0 ? 0 : 1e-4f));
+    bool has_direct = lcpu_int8_of(k, c->format)->direct != NULL;
+    for (int direct = 0; direct <= has_direct; direct++)
+        for (uint32_t n_w = 1; n_w <= ONE_W; n_w += 12)
+            for (uint32_t n_x = 1; n_x <= (direct ? k->int8.direct_max : ONE_X); n_x++) {
+                multiply_one(k, c, direct != 0, n_w, n_x, part);
+                for (uint32_t r = 0; r < n_x; r++)
+                    assert_memory_equal(part[r], first[r], n_w * sizeof part[r][0]);
+            }
+}
+
+/* The kernels of a level answer the portable ones' numbers: integers are exact, and the order of
+ * the float operations is fixed; only fused multiply-add differs, in the last places. Within a
+ * level the bits are the same for every way to multiply. */
 static void int8_is_one_arithmetic(void **state)
 {
     (void)state;
-    enum { COLS = 512, W = 20, X = 6 };
-    static float x[X][COLS], w[W * COLS], wanted[X][W], got[X][W];
-    static uint8_t file[W * COLS * 2];
-    lcpu_kernels portable = kernels_of(0);
-    for (size_t level = 0; level < LEVELS; level++) {
-        lcpu_kernels k = kernels_of(level);
-        const lcpu_kernels *both[] = {&portable, &k};
-        for (size_t i = 0; i < INT8_FORMATS; i++) {
-            const lm_format *f = lm_format_by_id(int8_formats[i]);
-            numbers(w, W * COLS, NORMAL, i);
-            f->encode(w, NULL, file, W * COLS);
-            for (int which = 0; which < 2; which++) {
-                const lcpu_kernels *t = both[which];
-                size_t bytes = t->int8.row_bytes(COLS);
-                const lcpu_int8_format *int8 = lcpu_int8_of(t, f);
-                uint8_t *panel = panel_for(t, int8, W, COLS), *acts = malloc(X * bytes);
-                const void *rows[X];
-                float *outs[X];
-                for (int r = 0; r < X; r++) {
-                    numbers(x[r], COLS, NORMAL, 50 + (uint64_t)r);
-                    t->int8.quantise(x[r], COLS, acts + (size_t)r * bytes);
-                    rows[r] = acts + (size_t)r * bytes;
-                    outs[r] = which == 0 ? wanted[r] : got[r];
-                }
-                int8->unpack(file, COLS / f->block * f->bytes, W, COLS, panel);
-                int8->matmul(panel, W, rows, X, COLS, outs, 0);
-                free(panel), free(acts);
-            }
-            for (int r = 0; r < X; r++)
-                for (int o = 0; o < W; o++)
-                    assert_true(fabsf(got[r][o] - wanted[r][o]) <= (k.used == 0 ? 0 : 1e-4f));
+    static one_case c;
+    static float w[ONE_W * ONE_COLS];
+    for (size_t i = 0; i < INT8_FORMATS; i++) {
+        c.format = lm_format_by_id(int8_formats[i]);
+        c.cols = c.format->block == 32 ? ONE_COLS : 1024;
+        numbers(w, (size_t)ONE_W * c.cols, NORMAL, i);
+        for (uint32_t o = 0; o < ONE_W; o++)
+            c.format->encode(w + o * c.cols, NULL,
+                             c.file + o * (c.cols / c.format->block * c.format->bytes), c.cols);
+        for (uint32_t r = 0; r < ONE_X; r++)
+            numbers(c.x[r], c.cols, NORMAL, 50 + r);
+        for (size_t level = 0; level < LEVELS; level++) {
+            lcpu_kernels k = kernels_of(level);
+            same_everywhere(&k, &c);
         }
     }
 }

@@ -20,7 +20,7 @@ static void quantise_block(const float *x, act_block *b)
     __m512i bits = _mm512_max_epi32(_mm512_and_si512(_mm512_castps_si512(low), magnitude),
                                     _mm512_and_si512(_mm512_castps_si512(high), magnitude));
     uint32_t largest_bits = (uint32_t)_mm512_reduce_max_epi32(bits);
-    *b = (act_block){.scale = NAN, .minus = NAN};
+    *b = (act_block){.scale = NAN, .minus = NAN, .minus_half = {NAN, NAN}};
     if (largest_bits >= 0x7f800000u)
         return;
     float largest = lm_f32_from_bits(largest_bits);
@@ -35,6 +35,8 @@ static void quantise_block(const float *x, act_block *b)
         b->half[h] = -128 * total[h];
     }
     b->scale = largest / 127.0f;
+    b->minus_half[0] = -(float)total[0] * b->scale;
+    b->minus_half[1] = -(float)total[1] * b->scale;
     b->minus = -(float)(total[0] + total[1]) * b->scale;
     b->start = b->half[0] + b->half[1];
 }
@@ -118,12 +120,12 @@ INLINE void turn(__m512i z[16])
 INLINE void store_vectors(const run_scales *s, uint32_t block, int kind, uint8_t *to)
 {
     _mm512_storeu_ps(to, s->scale[block]);
-    if (kind == LCPU_MINIMA)
-        _mm512_storeu_ps(to + LINE, s->minimum[block]);
-    if (kind == LCPU_HALVES) {
-        _mm512_storeu_ps(to + LINE, s->half[block][0]);
-        _mm512_storeu_ps(to + 2 * LINE, s->half[block][1]);
-    }
+    to += LINE;
+    for (uint32_t h = 0; h < HALVES(kind); h++)
+        _mm512_storeu_ps(to + h * LINE, s->half[block][h]);
+    to += HALVES(kind) * LINE;
+    for (uint32_t h = 0; h < MINIMA(kind); h++)
+        _mm512_storeu_ps(to + h * LINE, s->minimum[block][h]);
 }
 
 /* One or two blocks of the panel. */
@@ -204,7 +206,7 @@ INLINE __m512 add_block(const run_scales *s, uint32_t b, const act_block *x, int
                         __m512i first, __m512i second, __m512 acc)
 {
     __m512 sum, step = _mm512_mul_ps(s->scale[b], _mm512_set1_ps(x->scale));
-    if (kind == LCPU_HALVES) {
+    if (HALVES(kind) != 0) {
         first = _mm512_add_epi32(first, _mm512_set1_epi32(x->half[0]));
         second = _mm512_add_epi32(second, _mm512_set1_epi32(x->half[1]));
         /* Below 2^24: exact. */
@@ -216,7 +218,9 @@ INLINE __m512 add_block(const run_scales *s, uint32_t b, const act_block *x, int
     }
     acc = _mm512_fmadd_ps(sum, step, acc);
     if (kind == LCPU_MINIMA)
-        acc = _mm512_fmadd_ps(_mm512_set1_ps(x->minus), s->minimum[b], acc);
+        acc = _mm512_fmadd_ps(_mm512_set1_ps(x->minus), s->minimum[b][0], acc);
+    for (uint32_t h = 0; kind == LCPU_BOTH && h < 2; h++)
+        acc = _mm512_fmadd_ps(_mm512_set1_ps(x->minus_half[h]), s->minimum[b][h], acc);
     return acc;
 }
 
@@ -296,23 +300,18 @@ INLINE void direct(const reader *f, const uint8_t *from, size_t stride, uint32_t
         direct(&read_##name, from, stride, n_w, x, n_x, k, out, at);                               \
     }
 
-#define ENTRY(name, format, values, type, kind)                                                    \
-    {format, LINES(kind) * LINE, unpack_##name,                                                    \
-     (kind) == LCPU_PLAIN    ? lcpu_avx512_plain                                                   \
-     : (kind) == LCPU_MINIMA ? lcpu_avx512_minima                                                  \
-                             : lcpu_avx512_halves,                                                 \
-     direct_##name},
-
 LCPU_INT8_FORMATS(KERNELS)
+
+#define ADD(name, format, values, type, kind)                                                      \
+    k->int8.formats[k->int8.n_formats++] = (lcpu_int8_format){                                     \
+        format, LINES(kind) * LINE, unpack_##name, lcpu_avx512_panels[kind], direct_##name};
 
 void lcpu_fill_avx512_vnni(lcpu_kernels *k)
 {
-    static const lcpu_int8_format formats[] = {LCPU_INT8_FORMATS(ENTRY)};
     k->int8 = (lcpu_int8){.panel_rows = ROWS,
                           .tile_rows = 3 * ROWS,
                           .direct_max = DIRECT_MAX,
                           .row_bytes = row_bytes,
                           .quantise = quantise};
-    memcpy(k->int8.formats, formats, sizeof formats);
-    k->int8.n_formats = sizeof formats / sizeof formats[0];
+    LCPU_INT8_FORMATS(ADD)
 }

@@ -59,7 +59,7 @@ INLINE void whole_block(const uint8_t *line, size_t stride, const act_block *con
 
 /* The same with a factor for each sixteen columns. The sums are below 2^24, so they stay exact. */
 INLINE void two_halves(const uint8_t *line, size_t stride, const act_block *const *x, uint32_t b,
-                       uint32_t P, uint32_t X, __m512 acc[3][4])
+                       uint32_t P, uint32_t X, int kind, __m512 acc[3][4])
 {
     __m512 whole[3][4];
     EACH (h, 2) {
@@ -83,6 +83,12 @@ INLINE void two_halves(const uint8_t *line, size_t stride, const act_block *cons
         EACH (r, X)
             acc[p][r] = _mm512_fmadd_ps(
                 whole[p][r], _mm512_mul_ps(scale, _mm512_set1_ps(x[r][b].scale)), acc[p][r]);
+        for (uint32_t h = 0; h < MINIMA(kind); h++) {
+            __m512 minimum = _mm512_loadu_ps(line + p * stride + (11 + h) * LINE);
+            EACH (r, X)
+                acc[p][r] =
+                    _mm512_fmadd_ps(_mm512_set1_ps(x[r][b].minus_half[h]), minimum, acc[p][r]);
+        }
     }
 }
 
@@ -100,8 +106,8 @@ INLINE void tile(const panels_of *t, uint32_t P, uint32_t X, int kind)
                                       : _mm512_maskz_loadu_ps(mask, t->out[r] + t->at + p * ROWS);
     }
     for (uint32_t b = 0; b < t->blocks; b++, line += LINES(kind) * LINE) {
-        if (kind == LCPU_HALVES)
-            two_halves(line, t->stride, x, b, P, X, acc);
+        if (HALVES(kind) != 0)
+            two_halves(line, t->stride, x, b, P, X, kind, acc);
         else
             whole_block(line, t->stride, x, b, P, X, kind, acc);
     }
@@ -148,20 +154,21 @@ INLINE void multiply(const void *panels, uint32_t n_w, const void *const *x, uin
     }
 }
 
-void lcpu_avx512_plain(const void *panels, uint32_t n_w, const void *const *x, uint32_t n_x,
-                       uint32_t k, float *const *out, size_t at)
-{
-    multiply(panels, n_w, x, n_x, k, out, at, LCPU_PLAIN, 3);
-}
+#define PANELS(name, kind, most)                                                                   \
+    static void panels_##name(const void *panels, uint32_t n_w, const void *const *x,              \
+                              uint32_t n_x, uint32_t k, float *const *out, size_t at)              \
+    {                                                                                              \
+        multiply(panels, n_w, x, n_x, k, out, at, kind, most);                                     \
+    }
 
-void lcpu_avx512_minima(const void *panels, uint32_t n_w, const void *const *x, uint32_t n_x,
-                        uint32_t k, float *const *out, size_t at)
-{
-    multiply(panels, n_w, x, n_x, k, out, at, LCPU_MINIMA, 3);
-}
+PANELS(plain, LCPU_PLAIN, 3)
+PANELS(minima, LCPU_MINIMA, 3)
+PANELS(halves, LCPU_HALVES, 2)
+PANELS(both, LCPU_BOTH, 2)
 
-void lcpu_avx512_halves(const void *panels, uint32_t n_w, const void *const *x, uint32_t n_x,
-                        uint32_t k, float *const *out, size_t at)
-{
-    multiply(panels, n_w, x, n_x, k, out, at, LCPU_HALVES, 2);
-}
+const panels_fn lcpu_avx512_panels[4] = {
+    [LCPU_PLAIN] = panels_plain,
+    [LCPU_MINIMA] = panels_minima,
+    [LCPU_HALVES] = panels_halves,
+    [LCPU_BOTH] = panels_both,
+};

@@ -12,7 +12,9 @@
 typedef struct block {
     int16_t q[BLOCK];
     float scale;
-    float minimum; /* weights: of the block; activations: -(sum of q) * scale */
+    /* Weights: minima, of each half or of the block. Activations: -(sum of q) * scale, of the
+     * halves and of the block. */
+    float minimum[3];
 } block;
 
 static size_t row_bytes(uint32_t k)
@@ -32,16 +34,18 @@ static void quantise_block(const float *x, block *b)
     bool finite = wrong == 0;
     float inverse = finite && largest > 0 ? 127.0f / largest : 0;
     inverse = inverse > FLT_MAX ? FLT_MAX : inverse;
-    int32_t total = 0;
+    int32_t total[2] = {0, 0};
     for (uint32_t i = 0; i < BLOCK; i++) {
         /* Adding 1.5 * 2^23 rounds to the nearest integer, ties to even. */
         float shifted = (finite ? x[i] * inverse : 0) + 12582912.0f;
         int32_t q = (int32_t)(lm_f32_bits(shifted) - 0x4b400000u);
         b->q[i] = (int16_t)q;
-        total += q;
+        total[i / 16] += q;
     }
     b->scale = finite ? largest / 127.0f : NAN;
-    b->minimum = -(float)total * b->scale;
+    b->minimum[0] = -(float)total[0] * b->scale;
+    b->minimum[1] = -(float)total[1] * b->scale;
+    b->minimum[2] = -(float)(total[0] + total[1]) * b->scale;
 }
 
 static void quantise(const float *x, uint32_t k, void *row)
@@ -58,7 +62,8 @@ static void fold(const lcpu_int8_block *from, block *to)
     for (uint32_t j = 0; j < BLOCK; j++)
         to->q[j] = (int16_t)(from->q[j] * from->half[j / 16]);
     to->scale = from->scale;
-    to->minimum = from->minimum;
+    to->minimum[0] = from->minimum[0];
+    to->minimum[1] = from->minimum[1];
 }
 
 #define UNPACK(name, format, values, type, kind)                                                   \
@@ -89,44 +94,41 @@ static int32_t block_sum(const int16_t *w, const int16_t *q)
     return sum;
 }
 
-static float dot(const block *w, const block *x, uint32_t blocks, bool minima)
+static float dot(const block *w, const block *x, uint32_t blocks, int kind)
 {
     float acc = 0;
     for (uint32_t i = 0; i < blocks; i++) {
         acc = (float)block_sum(w[i].q, x[i].q) * (w[i].scale * x[i].scale) + acc;
-        if (minima)
-            acc = x[i].minimum * w[i].minimum + acc;
+        if (kind == LCPU_MINIMA)
+            acc = x[i].minimum[2] * w[i].minimum[0] + acc;
+        for (int h = 0; kind == LCPU_BOTH && h < 2; h++)
+            acc = x[i].minimum[h] * w[i].minimum[h] + acc;
     }
     return acc;
 }
 
-static void multiply(const void *panels, uint32_t n_w, const void *const *x, uint32_t n_x,
-                     uint32_t k, float *const *out, size_t at, bool minima)
-{
-    const block *row = panels;
-    uint32_t blocks = k / BLOCK;
-    for (uint32_t i = 0; i < n_x; i++)
-        for (uint32_t o = 0; o < n_w; o++)
-            out[i][at + o] = dot(row + (size_t)o * blocks, x[i], blocks, minima);
-}
+#define MATMUL(name, kind)                                                                         \
+    static void matmul_##name(const void *panels, uint32_t n_w, const void *const *x,              \
+                              uint32_t n_x, uint32_t k, float *const *out, size_t at)              \
+    {                                                                                              \
+        const block *row = panels;                                                                 \
+        uint32_t blocks = k / BLOCK;                                                               \
+        for (uint32_t i = 0; i < n_x; i++)                                                         \
+            for (uint32_t o = 0; o < n_w; o++)                                                     \
+                out[i][at + o] = dot(row + (size_t)o * blocks, x[i], blocks, kind);                \
+    }
 
-static void matmul(const void *panels, uint32_t n_w, const void *const *x, uint32_t n_x, uint32_t k,
-                   float *const *out, size_t at)
-{
-    multiply(panels, n_w, x, n_x, k, out, at, false);
-}
-
-static void matmul_minima(const void *panels, uint32_t n_w, const void *const *x, uint32_t n_x,
-                          uint32_t k, float *const *out, size_t at)
-{
-    multiply(panels, n_w, x, n_x, k, out, at, true);
-}
+MATMUL(plain, LCPU_PLAIN)
+MATMUL(minima, LCPU_MINIMA)
+MATMUL(both, LCPU_BOTH)
 
 #define FORMAT(name, format, values, type, kind)                                                   \
     {.id = (format),                                                                               \
      .column_bytes = sizeof(block),                                                                \
      .unpack = unpack_##name,                                                                      \
-     .matmul = (kind) == LCPU_MINIMA ? matmul_minima : matmul},
+     .matmul = (kind) == LCPU_BOTH     ? matmul_both                                               \
+               : (kind) == LCPU_MINIMA ? matmul_minima                                             \
+                                       : matmul_plain},
 
 void lcpu_fill_portable_int8(lcpu_kernels *k)
 {
