@@ -96,6 +96,8 @@ static int32_t read_row(lm_model *m, const lm_hparam_row *row)
         return lm_fail(LLM_E_FORMAT, "metadata '%s' is missing", r.key);
     if (row->type == LM_HPARAM_U32_LAYERS)
         return read_layers(&r, value, field);
+    if (value != NULL && value->is_array)
+        return lm_fail(LLM_E_FORMAT, "metadata '%s' is an array where one value belongs", r.key);
     double number = row->fallback;
     if (value == NULL) {
         if (!isnan(number))
@@ -136,6 +138,8 @@ static int32_t read_layer_count(lm_model *m)
     char key[192];
     uint64_t layers;
     snprintf(key, sizeof key, "%s.block_count", m->arch_name);
+    if (lm_gguf_find(m->gguf, key) == NULL)
+        return lm_fail(LLM_E_FORMAT, "metadata '%s' is missing", key);
     LM_TRY(lm_gguf_get_u64(m->gguf, key, 0, &layers));
     if (layers == 0 || layers > LM_MAX_LAYERS)
         return lm_fail(LLM_E_FORMAT, "metadata '%s' is %llu; it must lie in [1, %u]", key,

@@ -9,6 +9,8 @@
 static int32_t find_architecture(lm_model *m)
 {
     lm_gguf_string name;
+    if (lm_gguf_find(m->gguf, "general.architecture") == NULL)
+        return lm_fail(LLM_E_FORMAT, "metadata 'general.architecture' is missing");
     LM_TRY(lm_gguf_get_string(m->gguf, "general.architecture", &name));
     if (name.size == 0 || name.size >= sizeof m->arch_name)
         return lm_fail(LLM_E_FORMAT, "general.architecture is a text of %llu bytes",

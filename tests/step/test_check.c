@@ -77,8 +77,7 @@ static void test_check__slot_indices(void **state)
     assert_ok(check(k));
 }
 
-/* Does any step hold the slot to its width? A copy takes a piece, a sampler any number of logits.
- */
+/* Does any step hold the slot to its width? A copy takes a piece of any. */
 static bool width_matters(const lm_graph *g, uint32_t slot)
 {
     for (size_t i = 0; i < g->n_steps; i++) {

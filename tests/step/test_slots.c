@@ -9,7 +9,8 @@
 
 #define SLOTS 40
 #define STEPS 60
-#define UNIT  64u /* places are multiples of LM_ALIGN; the model of the memory has a cell for each \
+#define UNIT                                                                                       \
+    LM_ALIGN /* places are multiples of LM_ALIGN; the model of the memory has a cell for each \
                    */
 
 typedef struct world {
@@ -26,8 +27,7 @@ typedef struct world {
     bool written[SLOTS];
 } world;
 
-/* Inputs are what was written before, or a few slots from outside; outputs are fresh or in place.
- */
+/* Inputs are what was written before or comes from outside; outputs are fresh or in place. */
 static void make_graph(world *w, uint64_t *random, uint32_t n_outside)
 {
     uint32_t next = n_outside;
