@@ -1,5 +1,5 @@
-/* test_model.c - files that lie about a model: each number, name and shape that could mislead is refused
- * with the status it must have, and the file stays usable for what it still holds. */
+/* test_model.c - files that lie about a model: each number, name and shape that could mislead is
+ * refused with the status it must have, and nothing is left behind. */
 #include "support/support.h"
 
 #include "format/gguf_bytes.h"
@@ -10,7 +10,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* --- a file as a list of pairs and tensors ------------------------------------------------------ */
+/* --- a file as a list of pairs and tensors --------------------------------------------------- */
 
 typedef struct pair {
     const char *key;
@@ -90,7 +90,7 @@ static void write_file(const recipe *r, gguf_bytes *b)
     gb_blob(b, 32, (size_t)offset);
 }
 
-/* --- opening ------------------------------------------------------------------------------------ */
+/* --- opening --------------------------------------------------------------------------------- */
 
 /* The status of making the model, or else of its network. */
 static int32_t try_model(const recipe *r, test_memory *memory)
@@ -120,7 +120,7 @@ static void want(const recipe *r, int32_t wanted, const char *what)
     test_memory_check(&memory);
 }
 
-/* --- sound files -------------------------------------------------------------------------------- */
+/* --- sound files ----------------------------------------------------------------------------- */
 
 static const pair llama_pairs[] = {
     {"general.architecture", LM_GGUF_STRING, 0, "llama"},
@@ -241,7 +241,7 @@ static void test_model__sound(void **state)
     want(&moe, LLM_OK, "qwen3moe");
 }
 
-/* --- hyper-parameters --------------------------------------------------------------------------- */
+/* --- hyper-parameters ------------------------------------------------------------------------ */
 
 /* Replaces a pair of that key, or adds it. */
 static void set(recipe *r, const pair *p)
@@ -428,7 +428,7 @@ static void test_model__missing_keys(void **state)
     }
 }
 
-/* --- tensors ------------------------------------------------------------------------------------ */
+/* --- tensors --------------------------------------------------------------------------------- */
 
 static bool may_be_absent(const char *name)
 {
