@@ -61,12 +61,18 @@ void lm_emit_logits(lm_emit *e, uint32_t in, const lm_norm *norm, float cap);
         LM_ROLE_TOKEN_EMBD, "token_embd.weight", LM_USE_GATHER | LM_USE_MATMUL, LM_DIM_WIDTH,      \
             LM_DIM_VOCAB, LM_DIM_ONE, 0, {0, 0}, 0                                                 \
     }
-/* Learned vectors of positions, one per token of the context. */
-#define LM_ROW_POSITIONS                                                                           \
+/* Rows picked by number. */
+#define LM_ROW_TABLE(role, name, rows, flags)                                                      \
     {                                                                                              \
-        LM_ROLE_POS_EMBD, "position_embd.weight", LM_USE_GATHER, LM_DIM_WIDTH, LM_DIM_CONTEXT,     \
-            LM_DIM_ONE, 0, {0, 0}, 0                                                               \
+        LM_ROLE_##role, name, LM_USE_GATHER, LM_DIM_WIDTH, rows, LM_DIM_ONE, flags, {0, 0}, 0      \
     }
+/* Small, but with rows: the taps of a convolution. */
+#define LM_ROW_TAPS(role, name, cols, rows, flags)                                                 \
+    {                                                                                              \
+        LM_ROLE_##role, name, LM_USE_VECTOR, cols, rows, LM_DIM_ONE, flags, {0, 0}, 0              \
+    }
+/* Learned vectors of positions, one per token of the context. */
+#define LM_ROW_POSITIONS LM_ROW_TABLE(POS_EMBD, "position_embd.weight", LM_DIM_CONTEXT, 0)
 /* Absent: tied to the embedding. */
 #define LM_ROW_OUTPUT                                                                              \
     LM_ROW_MATRIX(OUTPUT, "output.weight", LM_DIM_WIDTH, LM_DIM_VOCAB, LM_TENSOR_OPTIONAL)
