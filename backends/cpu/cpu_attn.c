@@ -9,7 +9,7 @@
 
 #define TILE          32u
 #define SPLIT         512u
-#define BLOCK_QUERIES 32u /* queries of a block, unless one row has more */
+#define BLOCK_QUERIES 48u /* queries of a block, unless one row has more */
 #define SPLIT_ROWS    4u  /* with at most this many rows splits are tasks */
 
 typedef struct block {
@@ -23,6 +23,7 @@ typedef struct desk {
     const float **query;  /* [queries] */
     float **score;        /* [queries] */
     uint32_t *row;        /* [queries] of the run */
+    uint32_t *visible;    /* [queries] of the tile */
     float *slope;         /* [queries] */
     float *m, *l, *o;     /* of the split */
     float *all_m, *all_l, *all_o;
@@ -57,6 +58,7 @@ static desk carve_desk(const job *j, lcpu_carve *c)
     d.query = lcpu_take(c, q * sizeof *d.query);
     d.score = lcpu_take(c, q * sizeof *d.score);
     d.row = lcpu_take(c, q * sizeof *d.row);
+    d.visible = lcpu_take(c, q * sizeof *d.visible);
     d.slope = lcpu_take(c, q * f);
     d.m = lcpu_take(c, q * f);
     d.l = lcpu_take(c, q * f);
@@ -127,14 +129,12 @@ static void load_tile(const job *j, const lhost_view *view, int part, uint32_t h
 
 /* --- one split -------------------------------------------------------------------------------- */
 
-/* Scaled, capped and biased scores of the tile for one query. */
-static void adjust(const job *j, const desk *d, uint32_t q, uint32_t tile)
+/* Takes the distance from the scores of one query. */
+static void bias(const job *j, const desk *d, uint32_t q, uint32_t tile)
 {
-    float *s = d->score[q];
-    j->d->k.softcap(s, j->a->scale, j->a->softcap, s, TILE);
     if (d->slope[q] == 0)
         return;
-    float slot = (float)j->r->run->slots[d->row[q]];
+    float slot = (float)j->r->run->slots[d->row[q]], *s = d->score[q];
     for (uint32_t k = 0; k < TILE; k++)
         s[k] -= d->slope[q] * fabsf(slot - (float)(tile * TILE + k));
 }
@@ -143,27 +143,20 @@ static void walk_tile(const job *j, const desk *d, const lhost_view *view, uint3
                       uint32_t n, uint32_t tile)
 {
     uint32_t any = 0;
-    for (uint32_t q = 0; q < n; q += j->shared)
-        any |= visible_mask(j, d->row[q], tile);
+    for (uint32_t q = 0; q < n; q++) {
+        d->visible[q] = q % j->shared != 0 ? d->visible[q - 1] : visible_mask(j, d->row[q], tile);
+        any |= d->visible[q];
+    }
     if (any == 0)
         return;
     load_tile(j, view, 0, head, tile, any, d->keys);
     load_tile(j, view, 1, head, tile, any, d->values);
     j->d->k.f32_matmul(d->keys, j->a->k_dim, TILE, d->query, n, j->a->k_dim, d->score, 0);
-    for (uint32_t q = 0; q < n; q++) {
-        uint32_t mask = visible_mask(j, d->row[q], tile);
-        if (mask == 0)
-            continue;
-        adjust(j, d, q, tile);
-        lcpu_attn_tile t = {d->values,
-                            j->a->v_dim,
-                            mask,
-                            d->score[q],
-                            &d->m[q],
-                            &d->l[q],
-                            d->o + (size_t)q * j->a->v_dim};
-        j->d->k.attn_tile(&t);
-    }
+    j->d->k.softcap(d->scores, j->a->scale, j->a->softcap, d->scores, (size_t)n * TILE);
+    for (uint32_t q = 0; q < n; q++)
+        bias(j, d, q, tile);
+    lcpu_attn_tile t = {d->values, j->a->v_dim, n, d->visible, d->scores, d->m, d->l, d->o};
+    j->d->k.attn_tile(&t);
 }
 
 static void walk_split(const job *j, const desk *d, const block *b, uint32_t head, uint32_t split)

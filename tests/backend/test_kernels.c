@@ -484,7 +484,7 @@ static void check_tiles(const lcpu_kernels *k, const uint32_t *masks, size_t n_t
                         values[j * DIM + i] = NAN;
                 }
             }
-            lcpu_attn_tile tile = {values, DIM, masks[t], scores, &m, &l, o};
+            lcpu_attn_tile tile = {values, DIM, 1, &masks[t], scores, &m, &l, o};
             if (pass == 1)
                 k->attn_tile(&tile);
         }
@@ -494,6 +494,40 @@ static void check_tiles(const lcpu_kernels *k, const uint32_t *masks, size_t n_t
         size = fmax(size, fabs(mixed[i]));
     for (int i = 0; i < DIM; i++)
         assert_true(fabs(o[i] - mixed[i]) <= size * 2e-6);
+}
+
+/* Queries that go together get what each gets alone; one that sees nothing stays as it is. */
+static void attention_together(void **state)
+{
+    (void)state;
+    enum { N = 61, V = 83 };
+    static float values[32 * V], scores[2][N * 32], m[2][N], l[2][N], o[2][N * V];
+    static uint32_t visible[N];
+    numbers(values, 32 * V, NORMAL, 5);
+    for (size_t level = 0; level < LEVELS; level++) {
+        lcpu_kernels k = kernels_of(level);
+        for (int way = 0; way < 2; way++) {
+            numbers(scores[way], N * 32, NORMAL, 6);
+            numbers(o[way], N * V, NORMAL, 7);
+            for (uint32_t q = 0; q < N; q++) {
+                visible[q] = q % 13 == 0 ? 0 : q < 40 ? 0xffffffffu : 0xffffffffu >> (q % 32);
+                m[way][q] = q % 3 == 0 ? -INFINITY : 0.5f;
+                l[way][q] = q % 3 == 0 ? 0 : 2;
+            }
+        }
+        lcpu_attn_tile all = {values, V, N, visible, scores[0], m[0], l[0], o[0]};
+        k.attn_tile(&all);
+        for (uint32_t q = 0; q < N; q++) {
+            lcpu_attn_tile one = {values,   V,        1,           visible + q, scores[1] + q * 32,
+                                  &m[1][q], &l[1][q], o[1] + q * V};
+            k.attn_tile(&one);
+        }
+        assert_memory_equal(m[0], m[1], sizeof m[0]);
+        assert_memory_equal(l[0], l[1], sizeof l[0]);
+        assert_memory_equal(o[0], o[1], sizeof o[0]);
+        numbers(o[1], N * V, NORMAL, 7);
+        assert_memory_equal(o[0] + 13 * V, o[1] + 13 * V, V * sizeof(float));
+    }
 }
 
 static void attention_tiles(void **state)
@@ -625,6 +659,7 @@ int main(int argc, char **argv)
         cmocka_unit_test(exponentials),
         cmocka_unit_test(activations),
         cmocka_unit_test(attention_tiles),
+        cmocka_unit_test(attention_together),
         cmocka_unit_test(feature_masks),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -10,6 +10,7 @@ typedef struct lanes {
 #define TILE_W 2
 #define TILE_X 3
 #define TILE_O 4
+#define TILE_Q 1
 
 static inline lanes lanes_zero(void)
 {

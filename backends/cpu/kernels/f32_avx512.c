@@ -7,6 +7,7 @@ typedef __m512 lanes;
 #define TILE_W 4
 #define TILE_X 6
 #define TILE_O 4
+#define TILE_Q 4
 
 static inline lanes lanes_zero(void)
 {

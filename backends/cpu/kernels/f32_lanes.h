@@ -1,7 +1,7 @@
 /* f32_lanes - the f32 kernels of the sets with fused multiply-add, written once over a type of
  * sixteen lanes. Whoever includes it defines before: `lanes` and the functions lanes_zero, _set,
  * _load, _store, _add, _sub, _mul, _mac (x * y + sum), _reduce (the fixed tree), _load_f16,
- * _load_bf16, _load_some, and TILE_W, TILE_X, TILE_O, the sizes of tiles that its registers hold.
+ * _load_bf16, _load_some, and TILE_W, TILE_X, TILE_Q, TILE_O, the sizes of tiles that its registers hold.
  */
 #ifndef LM_BACKENDS_CPU_KERNELS_F32_LANES_H
 #define LM_BACKENDS_CPU_KERNELS_F32_LANES_H
@@ -9,6 +9,7 @@
 #include "backends/cpu/kernels/values.h"
 
 #define LANES  16u
+#define SOME   48u /* queries at a time: their corrections are on the stack */
 #define INLINE static inline __attribute__((always_inline))
 /* A loop that is written out, so that its arrays become registers. */
 #define EACH(i, count) _Pragma("GCC unroll 8") for (uint32_t i = 0; i < (count); i++)
@@ -205,60 +206,119 @@ static float largest_of(const float seen[32], float largest)
     return largest;
 }
 
-/* The weights of the tile; carries the maximum and the sum on and returns what corrects the rest.
- */
-static float weigh(const lcpu_attn_tile *t, float p[32])
+/* The weights of the tile in place of the scores; carries the maximum and the sum on and returns
+ * what corrects the rest. */
+static float weigh(const lcpu_attn_tile *t, uint32_t q)
 {
-    float seen[32];
+    float seen[32], *p = t->scores + (size_t)q * 32;
+    uint32_t visible = t->visible[q];
     for (uint32_t j = 0; j < 32; j++)
-        seen[j] =
-            (t->visible >> j & 1u) != 0 && t->scores[j] > -INFINITY ? t->scores[j] : -INFINITY;
-    float largest = largest_of(seen, *t->m);
+        seen[j] = (visible >> j & 1u) != 0 && p[j] > -INFINITY ? p[j] : -INFINITY;
+    float largest = largest_of(seen, t->m[q]);
     /* All that is seen so far is minus infinity or NaN: exp must not meet inf - inf. */
     float shift = largest == -INFINITY ? 0 : largest;
-    float correction = lcpu_exp(*t->m - shift);
+    float correction = lcpu_exp(t->m[q] - shift);
     for (uint32_t j = 0; j < 32; j++) {
-        float e = lcpu_exp(t->scores[j] - shift);
-        p[j] = (t->visible >> j & 1u) != 0 ? e : 0;
+        float e = lcpu_exp(p[j] - shift);
+        p[j] = (visible >> j & 1u) != 0 ? e : 0;
     }
-    *t->m = largest;
-    *t->l = *t->l * correction + lanes_reduce(lanes_add(lanes_load(p), lanes_load(p + 16)));
+    t->m[q] = largest;
+    t->l[q] = t->l[q] * correction + lanes_reduce(lanes_add(lanes_load(p), lanes_load(p + 16)));
     return correction;
 }
 
-/* O times sixteen columns from `first` on. */
-INLINE void mix(const lcpu_attn_tile *t, const float p[32], float correction, uint32_t first,
-                uint32_t O)
+/* O times sixteen columns from `first` on for Q queries from `q` on, which all see `visible`. */
+INLINE void mix(const lcpu_attn_tile *t, const float *correction, uint32_t q, uint32_t Q,
+                uint32_t visible, uint32_t first, uint32_t O)
 {
-    lanes o[TILE_O];
-    EACH (i, O)
-        o[i] = lanes_mul(lanes_load(t->o + first + i * LANES), lanes_set(correction));
-    for (uint32_t left = t->visible; left != 0; left &= left - 1) {
+    lanes o[TILE_Q][TILE_O];
+    const float *p = t->scores + (size_t)q * 32;
+    float *out = t->o + (size_t)q * t->v_dim + first;
+    EACH (r, Q)
+        EACH (i, O)
+            o[r][i] =
+                lanes_mul(lanes_load(out + r * t->v_dim + i * LANES), lanes_set(correction[q + r]));
+    for (uint32_t left = visible; left != 0; left &= left - 1) {
         uint32_t j = (uint32_t)__builtin_ctz(left);
         const float *value = t->values + (size_t)j * t->v_dim + first;
-        lanes weight = lanes_set(p[j]);
+        lanes v[TILE_O];
         EACH (i, O)
-            o[i] = lanes_mac(weight, lanes_load(value + i * LANES), o[i]);
+            v[i] = lanes_load(value + i * LANES);
+        EACH (r, Q) {
+            lanes weight = lanes_set(p[r * 32 + j]);
+            EACH (i, O)
+                o[r][i] = lanes_mac(weight, v[i], o[r][i]);
+        }
     }
-    EACH (i, O)
-        lanes_store(t->o + first + i * LANES, o[i]);
+    EACH (r, Q)
+        EACH (i, O)
+            lanes_store(out + r * t->v_dim + i * LANES, o[r][i]);
 }
 
-static void attn_tile(const lcpu_attn_tile *t)
+/* The last columns, that fill no register. */
+static void mix_rest(const lcpu_attn_tile *t, float correction, uint32_t q, uint32_t first)
 {
-    float p[32], correction = weigh(t, p);
-    uint32_t first = 0;
-    for (; first + TILE_O * LANES <= t->v_dim; first += TILE_O * LANES)
-        mix(t, p, correction, first, TILE_O);
-    for (; first + LANES <= t->v_dim; first += LANES)
-        mix(t, p, correction, first, 1);
+    const float *p = t->scores + (size_t)q * 32;
+    float *out = t->o + (size_t)q * t->v_dim;
     for (; first < t->v_dim; first++) {
-        float o = t->o[first] * correction;
-        for (uint32_t left = t->visible; left != 0; left &= left - 1) {
+        float o = out[first] * correction;
+        for (uint32_t left = t->visible[q]; left != 0; left &= left - 1) {
             uint32_t j = (uint32_t)__builtin_ctz(left);
             o = __builtin_fmaf(p[j], t->values[(size_t)j * t->v_dim + first], o);
         }
-        t->o[first] = o;
+        out[first] = o;
+    }
+}
+
+INLINE void mix_all(const lcpu_attn_tile *t, const float *correction, uint32_t q, uint32_t Q,
+                    uint32_t visible)
+{
+    uint32_t first = 0;
+    for (; first + TILE_O * LANES <= t->v_dim; first += TILE_O * LANES)
+        mix(t, correction, q, Q, visible, first, TILE_O);
+    for (; first + LANES <= t->v_dim; first += LANES)
+        mix(t, correction, q, Q, visible, first, 1);
+    for (uint32_t r = 0; r < Q; r++)
+        mix_rest(t, correction[q + r], q + r, first);
+}
+
+static bool all_see(const lcpu_attn_tile *t, uint32_t q, uint32_t count)
+{
+    for (uint32_t r = 1; r < count; r++)
+        if (t->visible[q + r] != t->visible[q])
+            return false;
+    return true;
+}
+
+static void some_queries(const lcpu_attn_tile *t)
+{
+    float correction[SOME];
+    for (uint32_t q = 0; q < t->n; q++)
+        correction[q] = t->visible[q] == 0 ? 0 : weigh(t, q);
+    for (uint32_t q = 0; q < t->n;) {
+        if (t->visible[q] == 0) {
+            q++;
+        } else if (q + TILE_Q <= t->n && all_see(t, q, TILE_Q)) {
+            mix_all(t, correction, q, TILE_Q, t->visible[q]);
+            q += TILE_Q;
+        } else {
+            mix_all(t, correction, q, 1, t->visible[q]);
+            q++;
+        }
+    }
+}
+
+static void attn_tile(const lcpu_attn_tile *all)
+{
+    for (uint32_t q = 0; q < all->n; q += SOME) {
+        lcpu_attn_tile t = *all;
+        t.n = all->n - q < SOME ? all->n - q : SOME;
+        t.visible += q;
+        t.scores += (size_t)q * 32;
+        t.m += q;
+        t.l += q;
+        t.o += (size_t)q * t.v_dim;
+        some_queries(&t);
     }
 }
 

@@ -58,13 +58,14 @@ typedef struct lcpu_int8 {
     uint32_t n_formats;
 } lcpu_int8;
 
-/* One query against one tile of a split, see attn_paged. */
+/* Queries against one tile of a split, see attn_paged. */
 typedef struct lcpu_attn_tile {
     const float *values; /* [32, v_dim] */
     uint32_t v_dim;
-    uint32_t visible; /* bit j: slot j is seen */
-    float *scores;    /* [32], overwritten */
-    float *m, *l, *o; /* running maximum, sum and [v_dim] output of the split */
+    uint32_t n;              /* queries */
+    const uint32_t *visible; /* [n], bit j: slot j is seen; 0: the query is left alone */
+    float *scores;           /* [n, 32], overwritten */
+    float *m, *l, *o;        /* [n], [n], [n, v_dim]: maximum, sum and output of the split so far */
 } lcpu_attn_tile;
 
 typedef struct lcpu_kernels {

@@ -48,8 +48,12 @@ static void values_act(uint32_t act, const float *x, const float *factor, float 
 
 static void values_softcap(const float *x, float scale, float cap, float *out, size_t n)
 {
-    for (size_t i = 0; i < n; i++)
-        out[i] = cap > 0 ? cap * lcpu_tanh(x[i] * scale / cap) : x[i] * scale;
+    if (cap <= 0)
+        for (size_t i = 0; i < n; i++)
+            out[i] = x[i] * scale;
+    else
+        for (size_t i = 0; i < n; i++)
+            out[i] = cap * lcpu_tanh(x[i] * scale / cap);
 }
 
 static void values_exp(const float *x, float minus, float *out, size_t n)
