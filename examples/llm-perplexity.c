@@ -7,6 +7,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#define LEAST 4u /* tokens that a window must have */
+
 /* Negative natural log-probability of `token` under raw logits. */
 static double surprise(const float *logits, uint32_t n, llm_token token)
 {
@@ -45,6 +47,36 @@ static void judge_window(llm_session *session, const llm_tokenizer *tokenizer, c
         total->nats += surprise(logits + i * n_vocab, n_vocab, ids[i + 1]);
     total->tokens += n - first - 1;
     total->bytes += text_bytes(tokenizer, ids, n) - text_bytes(tokenizer, ids, first + 1);
+}
+
+/* Judges the whole text in windows. */
+static score judge(const tool_model *m, llm_session *session, const llm_tokenizer *tokenizer,
+                   const llm_token *ids, uint64_t n, uint64_t window)
+{
+    score total = {0, 0, 0};
+    float *logits = malloc((size_t)window * m->info.n_vocab * sizeof *logits);
+    if (logits == NULL)
+        tool_fail("no memory for the logits of a window");
+    for (uint64_t at = 0; at + LEAST <= n; at += window) {
+        judge_window(session, tokenizer, ids + at, n - at < window ? n - at : window, logits,
+                     m->info.n_vocab, &total);
+        tool_progress("judging", at + window < n ? at + window : n, n);
+    }
+    free(logits);
+    return total;
+}
+
+static void report(const score *total, uint64_t window, double rate, bool json)
+{
+    double bits = total->nats / log(2) / (double)total->bytes;
+    double perplexity = exp(total->nats / (double)total->tokens);
+    const char *form =
+        json ? "{\"bits_per_byte\": %.6f, \"perplexity\": %.6f, \"tokens\": %llu, "
+               "\"bytes\": %llu, \"window\": %llu, \"tok_s\": %.2f}\n"
+             : "bits per byte  %.4f\nperplexity     %.4f\njudged         %llu tokens, "
+               "%llu bytes, windows of %llu, %.1f tokens/s\n";
+    printf(form, bits, perplexity, (unsigned long long)total->tokens,
+           (unsigned long long)total->bytes, (unsigned long long)window, rate);
 }
 
 int main(int argc, char **argv)
@@ -86,35 +118,13 @@ int main(int argc, char **argv)
     if (window > m.info.context)
         tool_fail("a window of %llu tokens; the model's context is %u", (unsigned long long)window,
                   (unsigned)m.info.context);
-    if (n < 4 || window < 4)
+    if (n < LEAST || window < LEAST)
         tool_fail("'%s' has %llu tokens; that is too few to judge", file, (unsigned long long)n);
     llm_session_params sp = {.struct_size = sizeof sp, .engine = m.engine};
     tool_check(llm_session_create(m.model, &sp, &session));
-    float *logits = malloc((size_t)window * m.info.n_vocab * sizeof *logits);
-    if (logits == NULL)
-        tool_fail("no memory for the logits of a window");
-    score total = {0, 0, 0};
     double start = tool_now();
-    for (uint64_t at = 0; at + 4 <= n; at += window) {
-        judge_window(session, tokenizer, ids + at, n - at < window ? n - at : window, logits,
-                     m.info.n_vocab, &total);
-        tool_progress("judging", at + window < n ? at + window : n, n);
-    }
-    double bits = total.nats / log(2) / (double)total.bytes;
-    double perplexity = exp(total.nats / (double)total.tokens);
-    double rate = (double)n / (tool_now() - start);
-    if (json)
-        printf("{\"bits_per_byte\": %.6f, \"perplexity\": %.6f, \"tokens\": %llu, \"bytes\": %llu, "
-               "\"window\": %llu, \"tok_s\": %.2f}\n",
-               bits, perplexity, (unsigned long long)total.tokens, (unsigned long long)total.bytes,
-               (unsigned long long)window, rate);
-    else
-        printf("bits per byte  %.4f\nperplexity     %.4f\njudged         %llu tokens, %llu bytes, "
-               "windows of "
-               "%llu, %.1f tokens/s\n",
-               bits, perplexity, (unsigned long long)total.tokens, (unsigned long long)total.bytes,
-               (unsigned long long)window, rate);
-    free(logits);
+    score total = judge(&m, session, tokenizer, ids, n, window);
+    report(&total, window, (double)n / (tool_now() - start), json);
     free(ids);
     free(text);
     llm_session_destroy(session);

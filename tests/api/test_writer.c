@@ -228,7 +228,8 @@ static void test_writer__encodes_into_memory(void **state)
     assert_memory_equal(first, back, sizeof back);
     llm_model_release(model);
     size = sizeof blocks;
-    assert_status(llm_format_encode("q4_k", values, 255, NULL, blocks, size, &bytes), LLM_E_INVALID);
+    assert_status(llm_format_encode("q4_k", values, 255, NULL, blocks, size, &bytes),
+                  LLM_E_INVALID);
     assert_status(llm_format_encode("q4_x", values, ROW, NULL, blocks, size, &bytes),
                   LLM_E_NOT_FOUND);
     assert_status(llm_format_encode("i32", values, ROW, NULL, blocks, size, &bytes),
