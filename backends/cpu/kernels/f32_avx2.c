@@ -95,4 +95,5 @@ static inline lanes lanes_load_bf16(const uint8_t *from)
 void lcpu_fill_avx2(lcpu_kernels *k)
 {
     fill_f32(k);
+    lcpu_fill_avx2_int8(k);
 }

@@ -206,25 +206,32 @@ static float largest_of(const float seen[32], float largest)
     return largest;
 }
 
-/* The weights of the tile in place of the scores; carries the maximum and the sum on and returns
- * what corrects the rest. */
-static float weigh(const lcpu_attn_tile *t, uint32_t q)
+/* The largest score so far; what the exponentials are taken against and how far it moved. */
+static float shift_of(const lcpu_attn_tile *t, uint32_t q, float *moved)
 {
-    float seen[32], *p = t->scores + (size_t)q * 32;
+    float seen[32];
+    const float *s = t->scores + (size_t)q * 32;
     uint32_t visible = t->visible[q];
     for (uint32_t j = 0; j < 32; j++)
-        seen[j] = (visible >> j & 1u) != 0 && p[j] > -INFINITY ? p[j] : -INFINITY;
+        seen[j] = (visible >> j & 1u) != 0 && s[j] > -INFINITY ? s[j] : -INFINITY;
     float largest = largest_of(seen, t->m[q]);
     /* All that is seen so far is minus infinity or NaN: exp must not meet inf - inf. */
     float shift = largest == -INFINITY ? 0 : largest;
-    float correction = lcpu_exp(t->m[q] - shift);
+    *moved = t->m[q] - shift;
+    t->m[q] = largest;
+    return shift;
+}
+
+/* The weights in place of the scores, and their sum. */
+static void weigh(const lcpu_attn_tile *t, uint32_t q, float shift, float correction)
+{
+    float *p = t->scores + (size_t)q * 32;
+    uint32_t visible = t->visible[q];
     for (uint32_t j = 0; j < 32; j++) {
         float e = lcpu_exp(p[j] - shift);
         p[j] = (visible >> j & 1u) != 0 ? e : 0;
     }
-    t->m[q] = largest;
     t->l[q] = t->l[q] * correction + lanes_reduce(lanes_add(lanes_load(p), lanes_load(p + 16)));
-    return correction;
 }
 
 /* O times sixteen columns from `first` on for Q queries from `q` on, which all see `visible`. */
@@ -292,9 +299,16 @@ static bool all_see(const lcpu_attn_tile *t, uint32_t q, uint32_t count)
 
 static void some_queries(const lcpu_attn_tile *t)
 {
-    float correction[SOME];
+    float shift[SOME], correction[SOME];
     for (uint32_t q = 0; q < t->n; q++)
-        correction[q] = t->visible[q] == 0 ? 0 : weigh(t, q);
+        if (t->visible[q] != 0)
+            shift[q] = shift_of(t, q, &correction[q]);
+        else
+            correction[q] = 0;
+    values_exp(correction, 0, correction, t->n);
+    for (uint32_t q = 0; q < t->n; q++)
+        if (t->visible[q] != 0)
+            weigh(t, q, shift[q], correction[q]);
     for (uint32_t q = 0; q < t->n;) {
         if (t->visible[q] == 0) {
             q++;

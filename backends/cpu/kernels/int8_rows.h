@@ -19,7 +19,7 @@ typedef struct lcpu_int8_block {
     int8_t q[LCPU_BLOCK];
     int32_t half[2];
     float scale;
-    float minimum[2]; /* of each sixteen in LCPU_SIXTEENTHS, else of the block, twice */
+    float minimum[2]; /* of each sixteen in LCPU_BOTH, else of the block, twice */
 } lcpu_int8_block;
 
 /* What a format's blocks have beside the scale. */

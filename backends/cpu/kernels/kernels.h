@@ -94,6 +94,7 @@ lcpu_decode_fn lcpu_decoder_of(const lcpu_kernels *k, const lm_format *format);
 void lcpu_fill_portable(lcpu_kernels *k);
 void lcpu_fill_portable_int8(lcpu_kernels *k);
 void lcpu_fill_avx2(lcpu_kernels *k);
+void lcpu_fill_avx2_int8(lcpu_kernels *k);
 void lcpu_fill_avx512(lcpu_kernels *k);
 void lcpu_fill_avx512_vnni(lcpu_kernels *k);
 
