@@ -24,15 +24,6 @@ const lm_arch *lm_arch_by_name(const char *name)
     return NULL;
 }
 
-const char *lm_arch_name_at(uint32_t index)
-{
-    for (size_t i = 0; i < COUNT; i++)
-        for (const char *const *n = archs[i]->names; *n != NULL; n++)
-            if (index-- == 0)
-                return *n;
-    return NULL;
-}
-
 bool lm_layer_has_experts(const lm_hparams *h, uint32_t layer)
 {
     return h->experts > 0 && layer >= h->leading_dense;

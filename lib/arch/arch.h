@@ -114,6 +114,5 @@ extern const lm_hparam_row lm_hparams_common[];
 extern const uint32_t lm_hparams_common_count;
 
 const lm_arch *lm_arch_by_name(const char *name); /* NULL: unknown */
-const char *lm_arch_name_at(uint32_t index);      /* NULL after the last */
 
 #endif

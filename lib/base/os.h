@@ -29,8 +29,6 @@ int32_t lm_os_file_read(lm_os_file file, uint64_t offset, void *into, size_t siz
 /* Maps the whole file read-only. Truncation by others while mapped is a documented limit. */
 int32_t lm_os_map(lm_os_file file, uint64_t size, lm_os_mapping *out);
 void lm_os_unmap(lm_os_mapping *map);
-/* Hints that a range will be read soon, in order. Best effort. */
-void lm_os_map_will_need(const lm_os_mapping *map, uint64_t offset, uint64_t size);
 
 /* A file written in pieces, as a whole or not at all: the pieces go to a temporary beside it, which
  * is flushed and renamed over it at the end. */
@@ -65,7 +63,6 @@ typedef struct lm_os_cond { void *impl; } lm_os_cond;
 
 int32_t lm_os_thread_start(lm_allocator *a, void (*fn)(void *arg), void *arg, lm_os_thread *out);
 void lm_os_thread_join(lm_allocator *a, lm_os_thread *thread);
-uint64_t lm_os_thread_id(void); /* of the calling thread, never 0 */
 void lm_os_thread_yield(void);
 
 int32_t lm_os_mutex_init(lm_allocator *a, lm_os_mutex *out);

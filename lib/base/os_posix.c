@@ -101,16 +101,6 @@ void lm_os_unmap(lm_os_mapping *map)
     map->data = NULL;
 }
 
-void lm_os_map_will_need(const lm_os_mapping *map, uint64_t offset, uint64_t size)
-{
-    uint64_t page = (uint64_t)sysconf(_SC_PAGESIZE);
-    uint64_t start = offset / page * page;
-    if (map->data == NULL || !lm_inside(offset, size, map->size))
-        return;
-    char *at = (char *)(uintptr_t)map->data + start;
-    posix_madvise(at, (size_t)(offset + size - start), POSIX_MADV_WILLNEED);
-}
-
 static void sync_directory_of(const char *path)
 {
     char directory[4096];
@@ -313,12 +303,6 @@ void lm_os_thread_join(lm_allocator *a, lm_os_thread *thread)
     pthread_join(impl->handle, NULL);
     LM_DELETE(a, impl);
     thread->impl = NULL;
-}
-
-uint64_t lm_os_thread_id(void)
-{
-    static _Thread_local char mark; /* its address is unique among live threads */
-    return (uint64_t)(uintptr_t)&mark;
 }
 
 void lm_os_thread_yield(void)

@@ -189,14 +189,6 @@ void lm_os_unmap(lm_os_mapping *map)
     map->data = NULL;
 }
 
-void lm_os_map_will_need(const lm_os_mapping *map, uint64_t offset, uint64_t size)
-{
-    if (map->data == NULL || !lm_inside(offset, size, map->size))
-        return;
-    WIN32_MEMORY_RANGE_ENTRY range = {(char *)(uintptr_t)map->data + offset, (SIZE_T)size};
-    PrefetchVirtualMemory(GetCurrentProcess(), 1, &range, 0);
-}
-
 int32_t lm_os_output_open(const char *path, lm_os_output *out)
 {
     WCHAR wide[PATH_UNITS];
@@ -353,11 +345,6 @@ void lm_os_thread_join(lm_allocator *a, lm_os_thread *thread)
     CloseHandle(impl->handle);
     LM_DELETE(a, impl);
     thread->impl = NULL;
-}
-
-uint64_t lm_os_thread_id(void)
-{
-    return GetCurrentThreadId();
 }
 
 void lm_os_thread_yield(void)

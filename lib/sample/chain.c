@@ -133,11 +133,6 @@ void lm_chain_seed(lm_chain *chain, uint64_t seed)
     chain->seed = seed;
 }
 
-uint64_t lm_chain_get_seed(const lm_chain *chain)
-{
-    return chain->seed;
-}
-
 void lm_chain_reset(lm_chain *chain)
 {
     chain->draw = 0;

@@ -75,7 +75,6 @@ int32_t lm_chain_clone(const lm_chain *chain, lm_chain **out);
 int32_t lm_chain_add(lm_chain *chain, const char *name, const llm_param *params, uint32_t n);
 int32_t lm_chain_add_host(lm_chain *chain, const llm_sampler_class *host, void *user);
 void lm_chain_seed(lm_chain *chain, uint64_t seed);
-uint64_t lm_chain_get_seed(const lm_chain *chain);
 void lm_chain_reset(lm_chain *chain);
 /* Allocates the candidate list for vocabularies up to `n_vocab`, so that picking allocates nothing.
  */
