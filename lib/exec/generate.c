@@ -10,6 +10,8 @@ void lm_session_restart(lm_session *s)
     s->made = 0;
     s->finish = LLM_FINISH_NONE;
     s->end_token = -1;
+    s->end_logprob = 0;
+    s->end_top = 0;
     s->utf8 = (lm_utf8_stream){{0}, 0};
     s->held.size = 0;
     s->out.size = 0;
@@ -30,11 +32,13 @@ static void insert_best(llm_alternative *top, uint32_t n, uint32_t *count, int32
     top[at] = (llm_alternative){id, logit};
 }
 
-static void report_probabilities(lm_session *s, int32_t token, llm_piece *piece)
+/* Fills s->top when the session was asked for alternatives; answers the token's own. */
+static float report_probabilities(lm_session *s, int32_t token, uint32_t *n_top)
 {
     uint32_t n_vocab = s->engine->network->n_vocab, count = 0;
+    *n_top = 0;
     if (s->top_n == 0)
-        return;
+        return 0;
     for (uint32_t i = 0; i < n_vocab; i++)
         insert_best(s->top, s->top_n, &count, (int32_t)i, s->logits[i]);
     double most = s->top[0].logprob, sum = 0;
@@ -43,9 +47,8 @@ static void report_probabilities(lm_session *s, int32_t token, llm_piece *piece)
     double norm = most + log(sum);
     for (uint32_t i = 0; i < count; i++)
         s->top[i].logprob = (float)(s->top[i].logprob - norm);
-    piece->logprob = (float)(s->logits[token] - norm);
-    piece->top = s->top;
-    piece->n_top = count;
+    *n_top = count;
+    return (float)(s->logits[token] - norm);
 }
 
 /* --- text --------------------------------------------------------------------------------------------------- */
@@ -77,6 +80,16 @@ static size_t find_possible_stop(const lm_session *s)
     return best;
 }
 
+/* U+FFFD for the bytes of a character that never became whole. */
+#define MOST_FLUSHED 16u
+
+/* Room for all that giving out may need, so that nothing can fail once a token is on the timeline. */
+static int32_t reserve_text(lm_session *s)
+{
+    LM_TRY(lm_text_reserve(&s->held, s->held.size + MOST_FLUSHED));
+    return lm_text_reserve(&s->out, s->held.size + MOST_FLUSHED);
+}
+
 /* Moves the first `size` held bytes into the piece. */
 static int32_t give_out(lm_session *s, size_t size, llm_piece *piece)
 {
@@ -96,17 +109,25 @@ static bool opens_text(const lm_session *s)
     return s->length >= 1 && bos >= 0 && s->timeline[s->length - 1] == bos;
 }
 
-/* Called before the token joins the timeline. */
+/* Called before the token joins the timeline; on failure the text is as it was. */
 static int32_t add_text(lm_session *s, int32_t token)
 {
     if (s->tokenizer == NULL)
         return LLM_OK;
+    lm_utf8_stream utf8 = s->utf8;
+    size_t held = s->held.size;
     s->fresh.size = 0;
     if (opens_text(s))
         LM_TRY(lm_tokenizer_decode(s->tokenizer, &token, 1, 0, &s->fresh));
     else
         LM_TRY(lm_tokenizer_piece(s->tokenizer, token, 0, &s->fresh));
-    return lm_utf8_stream_push(&s->utf8, s->fresh.data, s->fresh.size, false, &s->held);
+    LM_TRY(lm_utf8_stream_push(&s->utf8, s->fresh.data, s->fresh.size, false, &s->held));
+    int32_t rc = reserve_text(s);
+    if (rc < 0) {
+        s->utf8 = utf8;
+        s->held.size = held;
+    }
+    return rc;
 }
 
 /* What may be given out now; sets the finish when a stop string is complete. */
@@ -124,16 +145,44 @@ static int32_t release_text(lm_session *s, llm_piece *piece)
 
 /* --- ending ---------------------------------------------------------------------------------------------------- */
 
+/* What was held back for text that will not come. */
+static int32_t flush(lm_session *s, llm_piece *piece)
+{
+    LM_TRY(reserve_text(s));
+    LM_TRY(lm_utf8_stream_push(&s->utf8, "", 0, true, &s->held));
+    return give_out(s, s->held.size, piece);
+}
+
 /* The generation is over: what was held back comes out first, as a piece of its own. */
 static int32_t end(lm_session *s, uint32_t finish, llm_piece *piece)
 {
     s->finish = finish;
-    LM_TRY(lm_utf8_stream_push(&s->utf8, "", 0, true, &s->held));
-    if (s->held.size > 0)
-        return give_out(s, s->held.size, piece);
+    LM_TRY(flush(s, piece));
+    if (piece->size > 0)
+        return LLM_OK;
     piece->finish = finish;
     piece->token = s->end_token;
+    piece->logprob = s->end_logprob;
+    piece->top = s->end_top > 0 ? s->top : NULL;
+    piece->n_top = s->end_top;
     return LLM_DONE;
+}
+
+/* Once what was held back is out. */
+static int32_t context_full(lm_session *s, llm_piece *piece)
+{
+    LM_TRY(flush(s, piece));
+    if (piece->size > 0)
+        return LLM_OK;
+    return lm_fail(LLM_E_CONTEXT_FULL, "the context of %u tokens is full", (unsigned)s->context);
+}
+
+/* The token itself comes with LLM_DONE, after the text that was held back. */
+static int32_t end_by(lm_session *s, int32_t token, llm_piece *piece)
+{
+    s->end_token = token;
+    s->end_logprob = report_probabilities(s, token, &s->end_top);
+    return end(s, LLM_FINISH_EOS, piece);
 }
 
 static int32_t pick(lm_session *s, int32_t *token)
@@ -141,11 +190,13 @@ static int32_t pick(lm_session *s, int32_t *token)
     uint32_t n_vocab = s->engine->network->n_vocab;
     if (s->chain != NULL)
         return lm_chain_pick(s->chain, s->logits, n_vocab, s->timeline, s->length, s->tokenizer, token);
-    *token = -1;
-    for (uint32_t i = 0; i < n_vocab; i++)
-        if (isfinite(s->logits[i]) && (*token < 0 || s->logits[i] > s->logits[*token]))
+    *token = 0;
+    for (uint32_t i = 1; i < n_vocab; i++)
+        if (s->logits[i] > s->logits[*token])
             *token = (int32_t)i;
-    return *token < 0 ? lm_fail(LLM_E_NUMERIC, "no token has a finite logit") : LLM_OK;
+    return isfinite(s->logits[*token])
+               ? LLM_OK
+               : lm_fail(LLM_E_NUMERIC, "the largest logit, that of token %d, is infinite", (int)*token);
 }
 
 static void reset_piece(llm_piece *piece)
@@ -160,25 +211,23 @@ int32_t lm_session_next(lm_session *s, llm_piece *piece)
         return end(s, s->finish != LLM_FINISH_NONE ? s->finish : LLM_FINISH_CANCEL, piece);
     if (s->max_tokens != 0 && s->made >= s->max_tokens)
         return end(s, LLM_FINISH_LENGTH, piece);
+    if (s->length == s->context)
+        return context_full(s, piece);
     int32_t rc = lm_session_need_logits(s), token;
     if (rc == LLM_E_CANCELLED)
         return end(s, LLM_FINISH_CANCEL, piece);
     LM_TRY(rc);
-    if (s->length == s->context)
-        return lm_fail(LLM_E_CONTEXT_FULL, "the context of %u tokens is full", (unsigned)s->context);
     LM_TRY(pick(s, &token));
-    report_probabilities(s, token, piece);
     bool is_end = s->tokenizer != NULL && lm_tokenizer_is_end(s->tokenizer, token);
-    if (!is_end)
-        LM_TRY(add_text(s, token));
+    LM_TRY(is_end ? reserve_text(s) : add_text(s, token));
     if (s->chain != NULL)
         lm_chain_accept(s->chain, token);
     s->timeline[s->length++] = token;
     s->made++;
-    if (is_end) {
-        s->end_token = token;
-        return end(s, LLM_FINISH_EOS, piece);
-    }
+    if (is_end)
+        return end_by(s, token, piece);
     piece->token = token;
+    piece->logprob = report_probabilities(s, token, &piece->n_top);
+    piece->top = piece->n_top > 0 ? s->top : NULL;
     return release_text(s, piece);
 }

@@ -10,12 +10,9 @@
 static int32_t create_text(lm_session *s)
 {
     /* Room for any ordinary token and stop string, so that generating allocates nothing. */
-    static const char room[1024];
     lm_text *texts[] = {&s->fresh, &s->held, &s->out};
-    for (size_t i = 0; i < sizeof texts / sizeof texts[0]; i++) {
-        LM_TRY(lm_text_append(texts[i], room, sizeof room));
-        texts[i]->size = 0;
-    }
+    for (size_t i = 0; i < sizeof texts / sizeof texts[0]; i++)
+        LM_TRY(lm_text_reserve(texts[i], 1024));
     return LLM_OK;
 }
 
@@ -396,6 +393,9 @@ static int32_t copy_into(const lm_session *s, lm_session *f)
     f->made = s->made;
     f->finish = s->finish;
     f->end_token = s->end_token;
+    f->end_logprob = s->end_logprob;
+    f->end_top = s->end_top;
+    memcpy(f->top, s->top, sizeof f->top);
     f->utf8 = s->utf8;
     LM_TRY(copy_text(&f->held, &s->held));
     return lm_seq_fork(&s->seq, &f->seq);

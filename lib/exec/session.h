@@ -34,7 +34,9 @@ typedef struct lm_session {
     uint32_t top_n;
     /* the generation under way */
     uint32_t made, finish;
-    int32_t end_token;
+    int32_t end_token;              /* that ended it, its probability, and how many of `top` are its */
+    float end_logprob;
+    uint32_t end_top;
     lm_utf8_stream utf8;
     lm_text fresh;                  /* bytes of the newest token */
     lm_text held;                   /* characters not given out yet: a stop string may begin in them */

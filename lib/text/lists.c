@@ -38,6 +38,14 @@ void lm_text_finish(lm_text *text)
     lm_text_init(text, text->alloc);
 }
 
+int32_t lm_text_reserve(lm_text *text, size_t capacity)
+{
+    void *items = text->data;
+    LM_TRY(lm_grow(text->alloc, &items, &text->capacity, capacity, 1));
+    text->data = items;
+    return LLM_OK;
+}
+
 int32_t lm_text_append(lm_text *text, const void *data, size_t size)
 {
     if (size == 0)
@@ -45,11 +53,7 @@ int32_t lm_text_append(lm_text *text, const void *data, size_t size)
     size_t need;
     if (!lm_add_size(text->size, size, &need))
         return lm_fail(LLM_E_MEMORY, "out of memory: a text of more bytes than can be addressed");
-    if (need > text->capacity) {
-        void *items = text->data;
-        LM_TRY(lm_grow(text->alloc, &items, &text->capacity, need, 1));
-        text->data = items;
-    }
+    LM_TRY(lm_text_reserve(text, need));
     memcpy(text->data + text->size, data, size);
     text->size = need;
     return LLM_OK;

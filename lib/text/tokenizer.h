@@ -94,6 +94,7 @@ typedef struct lm_text {
 
 void lm_text_init(lm_text *text, lm_allocator *alloc);
 void lm_text_finish(lm_text *text);
+int32_t lm_text_reserve(lm_text *text, size_t capacity); /* appends up to it cannot fail */
 int32_t lm_text_append(lm_text *text, const void *data, size_t size);
 
 enum {
