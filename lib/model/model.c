@@ -27,7 +27,10 @@ static int32_t build_network(lm_model *m, uint32_t context)
     LM_TRY(find_architecture(m));
     LM_TRY(lm_hparams_read(m));
     LM_TRY(lm_weights_resolve(m));
-    m->context = context == 0 || context > m->h.context_train ? m->h.context_train : context;
+    if (context > m->h.context_train)
+        return lm_fail(LLM_E_LIMIT, "a context of %u tokens; the model was trained for %u", (unsigned)context,
+                       (unsigned)m->h.context_train);
+    m->context = context == 0 ? m->h.context_train : context;
     lm_emit e = {.h = &m->h, .roles = m->roles, .context = m->context};
     lm_builder_init(&e.b, &m->network, &m->network.decode);
     m->network.n_layers = m->h.n_layers;
@@ -55,23 +58,23 @@ static int32_t keep(lm_part_status *part, int32_t code)
     return code == LLM_E_MEMORY ? code : LLM_OK;
 }
 
-/* Two models agree in this when saved state may move between them: same tables, same shapes, same
+/* Two models agree in this when saved state may move between them: same tensors, same shapes, same
  * first bytes of every tensor. */
-static void make_fingerprint(lm_model *m)
+static int32_t make_fingerprint(lm_model *m)
 {
     uint64_t a = 1, b = 2;
     for (uint64_t i = 0; i < m->gguf->n_tensors; i++) {
         const lm_gguf_tensor *t = &m->gguf->tensors[i];
         unsigned char sample[64] = {0};
         size_t size = t->bytes < sizeof sample ? (size_t)t->bytes : sizeof sample;
-        if (lm_gguf_read(m->gguf, t, 0, sample, size) < 0)
-            memset(sample, 0xff, sizeof sample);
+        LM_TRY(lm_gguf_read(m->gguf, t, 0, sample, size));
         a = lm_hash(t->name.data, t->name.size, a) ^ t->format->id;
         a = lm_hash(t->dims, sizeof t->dims, a);
         b = lm_hash(sample, size, b ^ a);
     }
     m->fingerprint[0] = lm_mix64(a);
     m->fingerprint[1] = lm_mix64(b);
+    return LLM_OK;
 }
 
 int32_t lm_model_create(lm_allocator *alloc, const lm_log *log, lm_gguf *gguf,
@@ -97,7 +100,7 @@ int32_t lm_model_create(lm_allocator *alloc, const lm_log *log, lm_gguf *gguf,
     else
         LM_GO(keep(&m->network_status, build_network(m, options->context)));
     LM_GO(keep(&m->tokenizer_status, build_tokenizer(m)));
-    make_fingerprint(m);
+    LM_GO(make_fingerprint(m));
     *out = m;
     return LLM_OK;
 out:

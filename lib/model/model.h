@@ -36,7 +36,7 @@ typedef struct lm_model {
     lm_tokenizer *tokenizer;
     lm_part_status tokenizer_status;
     uint32_t context;           /* the network was emitted for sequences of at most this */
-    uint64_t fingerprint[2];    /* of metadata, tensor table and samples of the data */
+    uint64_t fingerprint[2];    /* of the tensor table and samples of the data */
 } lm_model;
 
 typedef struct lm_model_options {

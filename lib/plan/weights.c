@@ -1,6 +1,8 @@
 /* weights.c - brings weights from the file onto the devices, all or none. */
 #include "plan/plan.h"
 
+#include "base/checked.h"
+
 static void unload(lm_placement *p)
 {
     for (uint32_t i = 0; i < p->n_devices; i++) {
@@ -14,6 +16,15 @@ static void unload(lm_placement *p)
     p->loaded = false;
 }
 
+static int32_t hand_over(lm_placement *p, lm_placed_device *d, uint32_t index, const lm_weight_data *data)
+{
+    lm_placement_enter(p);
+    int32_t rc = d->device->backend->weight_load(d->device, &p->model->network.weights[index], data,
+                                                 &d->weights[index]);
+    lm_placement_leave(p);
+    return rc;
+}
+
 static int32_t load_one(lm_placement *p, lm_placed_device *d, uint32_t index)
 {
     const lm_model *m = p->model;
@@ -22,15 +33,18 @@ static int32_t load_one(lm_placement *p, lm_placed_device *d, uint32_t index)
     const unsigned char *mapped = lm_gguf_data(m->gguf, source->tensor);
     if (mapped != NULL) {
         lm_weight_data data = {mapped + source->offset, true};
-        return d->device->backend->weight_load(d->device, desc, &data, &d->weights[index]);
+        return hand_over(p, d, index, &data);
     }
+    if (!lm_fits_size(desc->bytes))
+        return lm_fail(LLM_E_MEMORY, "out of memory: '%s' has %llu bytes", desc->name,
+                       (unsigned long long)desc->bytes);
     void *copy = lm_alloc(p->alloc, (size_t)desc->bytes);
     if (copy == NULL)
         return LLM_E_MEMORY;
     int32_t rc = lm_gguf_read(m->gguf, source->tensor, source->offset, copy, (size_t)desc->bytes);
     lm_weight_data data = {copy, false};
     if (rc >= 0)
-        rc = d->device->backend->weight_load(d->device, desc, &data, &d->weights[index]);
+        rc = hand_over(p, d, index, &data);
     lm_free(p->alloc, copy, (size_t)desc->bytes);
     return rc;
 }
