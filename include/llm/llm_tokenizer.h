@@ -16,6 +16,7 @@ extern "C" {
 #define LLM_SPECIAL_BOS  0u
 #define LLM_SPECIAL_EOS  1u
 #define LLM_SPECIAL_EOT  2u
+#define LLM_SPECIAL_EOM  3u
 #define LLM_SPECIAL_UNK  4u
 #define LLM_SPECIAL_SEP  5u
 #define LLM_SPECIAL_PAD  6u

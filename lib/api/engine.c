@@ -52,6 +52,7 @@ int32_t lm_engine_options_from(const llm_model *model, const llm_engine_params *
 {
     llm_engine_params p;
     LM_TRY(lm_params_in(&p, sizeof p, given, "llm_engine_params"));
+    LM_TRY(lm_flags_check(p.flags, LLM_ENGINE_NO_SHARING | LLM_ENGINE_UNFUSED, "llm_engine_params.flags"));
     const lm_network *n = &model->inner->network;
     memset(out, 0, sizeof *out);
     lm_engine_shape *s = &out->shape;
@@ -78,7 +79,8 @@ int32_t lm_engine_options_from(const llm_model *model, const llm_engine_params *
 
 /* --- handles --------------------------------------------------------------------------------------------- */
 
-static int32_t create(llm_model *model, const llm_engine_params *params, llm_engine **out)
+static int32_t create(llm_model *model, const llm_engine_params *params, bool is_default,
+                      llm_engine **out)
 {
     lm_engine_options options;
     LM_TRY(lm_model_need_network(model->inner));
@@ -94,41 +96,46 @@ static int32_t create(llm_model *model, const llm_engine_params *params, llm_eng
         return rc;
     }
     lm_ref_init(&e->refs);
-    e->model = llm_model_retain(model);
+    e->is_default = is_default;
+    e->model = is_default ? model : llm_model_retain(model);
     *out = e;
     return LLM_OK;
+}
+
+void lm_engine_handle_destroy(llm_engine *engine)
+{
+    if (engine == NULL)
+        return;
+    lm_engine_destroy(engine->inner);
+    LM_DELETE(&engine->model->runtime->alloc, engine);
 }
 
 LLM_API int32_t llm_engine_create(llm_model *model, const llm_engine_params *params, llm_engine **out)
 {
     lm_want(model, "model");
     lm_want(out, "out");
-    return create(model, params, out);
+    return create(model, params, false, out);
 }
 
 LLM_API llm_engine *llm_engine_retain(llm_engine *engine)
 {
-    if (engine != NULL)
+    if (engine != NULL && engine->is_default)
+        llm_model_retain(engine->model);
+    else if (engine != NULL)
         lm_ref_retain(&engine->refs);
     return engine;
 }
 
-/* The model's mutex is held while the last reference of its default engine goes, so that nobody finds it
- * half gone. */
 LLM_API void llm_engine_release(llm_engine *engine)
 {
     if (engine == NULL)
         return;
     llm_model *model = engine->model;
-    lm_os_mutex_lock(&model->mutex);
-    bool last = lm_ref_release(&engine->refs);
-    if (last && model->engine == engine)
-        model->engine = NULL;
-    lm_os_mutex_unlock(&model->mutex);
-    if (!last)
-        return;
-    lm_engine_destroy(engine->inner);
-    LM_DELETE(&model->runtime->alloc, engine);
+    if (!engine->is_default) {
+        if (!lm_ref_release(&engine->refs))
+            return;
+        lm_engine_handle_destroy(engine);
+    }
     llm_model_release(model);
 }
 
@@ -141,16 +148,10 @@ int32_t lm_engine_for(llm_model *model, llm_engine *wanted, llm_engine **out)
         return LLM_OK;
     }
     lm_os_mutex_lock(&model->mutex);
-    int32_t rc = LLM_OK;
-    if (model->engine != NULL) {
-        lm_ref_retain(&model->engine->refs);
-        *out = model->engine;
-    } else {
-        rc = create(model, NULL, out);
-        if (rc >= 0)
-            model->engine = *out;
-    }
+    int32_t rc = model->engine != NULL ? LLM_OK : create(model, NULL, true, &model->engine);
     lm_os_mutex_unlock(&model->mutex);
+    if (rc >= 0)
+        *out = llm_engine_retain(model->engine);
     return rc;
 }
 

@@ -29,8 +29,8 @@ struct llm_model {
     lm_placement *placement; /* NULL: vocabulary only, or no network */
     lm_part_status placement_status;
     uint64_t budget;
-    lm_os_mutex mutex;       /* guards loading and the default engine */
-    llm_engine *engine;      /* the default one: not retained, it unregisters itself */
+    lm_os_mutex mutex;       /* guards loading and making the default engine */
+    llm_engine *engine;      /* the default one, owned: made when first wanted, kept as long as the model */
 };
 
 /* A tokenizer handle is its model seen from another side. */
@@ -40,9 +40,10 @@ struct llm_tokenizer {
 };
 
 struct llm_engine {
-    lm_refcount refs;
-    llm_model *model;        /* retained */
+    lm_refcount refs;        /* of a default engine unused: who holds it holds its model */
+    llm_model *model;        /* retained; by a default engine: its owner */
     lm_engine *inner;
+    bool is_default;
 };
 
 struct llm_session {
@@ -62,6 +63,9 @@ void lm_runtime_release(llm_runtime *rt);
 
 /* The engine a session or embedding asked for, retained: `wanted`, or the model's default one. */
 int32_t lm_engine_for(llm_model *model, llm_engine *wanted, llm_engine **out);
+
+/* Ends an engine that nobody holds. */
+void lm_engine_handle_destroy(llm_engine *engine);
 
 /* From public engine parameters (NULL: defaults) to the shape programs are made for. */
 int32_t lm_engine_options_from(const llm_model *model, const llm_engine_params *given,

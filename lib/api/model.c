@@ -20,6 +20,7 @@ static int32_t place(llm_model *m, const llm_model_params *p)
 static void destroy(llm_model *m)
 {
     llm_runtime *rt = m->runtime;
+    lm_engine_handle_destroy(m->engine);
     lm_placement_destroy(m->placement);
     lm_model_destroy(m->inner);
     lm_os_mutex_finish(&rt->alloc, &m->mutex);
@@ -57,11 +58,12 @@ out:
     return rc;
 }
 
-static int32_t open_params(llm_runtime *rt, const llm_model_params *given, llm_model **out,
-                           llm_model_params *p)
+/* `call`: the function the host called. */
+static int32_t open_params(const char *call, llm_runtime *rt, const llm_model_params *given,
+                           llm_model **out, llm_model_params *p)
 {
-    lm_want(rt, "runtime");
-    lm_want(out, "out");
+    if (rt == NULL || out == NULL)
+        return lm_fail(LLM_E_INVALID, "%s: %s is NULL", call, rt == NULL ? "runtime" : "out");
     LM_TRY(lm_params_in(p, sizeof *p, given, "llm_model_params"));
     if (p->load > LLM_LOAD_VOCAB || p->source > LLM_SOURCE_READ)
         return lm_fail(LLM_E_INVALID, "llm_model_params: load is %u and source %u", (unsigned)p->load,
@@ -79,7 +81,7 @@ LLM_API int32_t llm_model_open(llm_runtime *runtime, const char *path, const llm
 {
     llm_model_params p;
     lm_gguf *gguf;
-    LM_TRY(open_params(runtime, params, out, &p));
+    LM_TRY(open_params(__func__, runtime, params, out, &p));
     lm_want(path, "path");
     LM_TRY(lm_gguf_open_path(&runtime->alloc, &runtime->log, &runtime->limits, path, source_mode(&p),
                              &gguf));
@@ -99,7 +101,7 @@ LLM_API int32_t llm_model_open_fd(llm_runtime *runtime, int32_t fd, const llm_mo
 {
     llm_model_params p;
     lm_source source;
-    LM_TRY(open_params(runtime, params, out, &p));
+    LM_TRY(open_params(__func__, runtime, params, out, &p));
     LM_TRY(lm_source_open_fd(&runtime->alloc, fd, source_mode(&p), &source));
     return open_source(runtime, &source, &p, out);
 }
@@ -109,7 +111,7 @@ LLM_API int32_t llm_model_open_memory(llm_runtime *runtime, const void *data, ui
 {
     llm_model_params p;
     lm_source source;
-    LM_TRY(open_params(runtime, params, out, &p));
+    LM_TRY(open_params(__func__, runtime, params, out, &p));
     lm_want(data, "data");
     LM_TRY(lm_source_open_memory(&runtime->alloc, data, size, &source));
     return open_source(runtime, &source, &p, out);
@@ -121,7 +123,7 @@ LLM_API int32_t llm_model_open_callbacks(llm_runtime *runtime, const llm_reader 
     llm_model_params p;
     llm_reader r;
     lm_source source;
-    LM_TRY(open_params(runtime, params, out, &p));
+    LM_TRY(open_params(__func__, runtime, params, out, &p));
     lm_want(reader, "reader");
     LM_TRY(lm_params_in(&r, sizeof r, reader, "llm_reader"));
     lm_want(r.read, "reader->read");

@@ -23,6 +23,7 @@ static int32_t leave(llm_session *s, int32_t rc)
 
 static int32_t options_from(const llm_session_params *p, lm_session_options *out)
 {
+    LM_TRY(lm_flags_check(p->set_mask, LLM_SESSION_SET_MAX_TOKENS, "llm_session_params.set_mask"));
     if (p->top_n > 32)
         return lm_fail(LLM_E_INVALID, "llm_session_params: top_n is %u; at most 32", (unsigned)p->top_n);
     if (p->n_stops > 0 && p->stops == NULL)
@@ -103,6 +104,8 @@ static int32_t feed_from(const llm_session *s, const llm_feed_params *given, uin
 {
     llm_feed_params p;
     LM_TRY(lm_params_in(&p, sizeof p, given, "llm_feed_params"));
+    LM_TRY(lm_flags_check(p.encode_flags, LLM_ENCODE_NO_SPECIAL | LLM_ENCODE_LITERAL,
+                          "llm_feed_params.encode_flags"));
     uint32_t n_vocab = s->inner->engine->network->n_vocab;
     if (p.logits != NULL && p.logits_capacity / n_vocab < n)
         return lm_fail(LLM_E_BUFFER, "llm_feed_params: room for %llu logits; %llu tokens give %llu",

@@ -45,6 +45,7 @@ LLM_API int32_t llm_tokenizer_encode(const llm_tokenizer *tokenizer, const char 
     lm_want(count, "count");
     if ((text == NULL && size > 0) || (ids == NULL && capacity > 0) || size > SIZE_MAX)
         return lm_fail(LLM_E_INVALID, "%s: NULL where text or room for ids was announced", __func__);
+    LM_TRY(lm_flags_check(flags, LLM_ENCODE_NO_SPECIAL | LLM_ENCODE_LITERAL, __func__));
     uint32_t inner_flags = (flags & LLM_ENCODE_NO_SPECIAL) != 0 ? 0 : (uint32_t)LM_ENCODE_ADD_SPECIAL;
     inner_flags |= (flags & LLM_ENCODE_LITERAL) != 0 ? 0 : (uint32_t)LM_ENCODE_PARSE_SPECIAL;
     lm_ids list;
@@ -69,6 +70,7 @@ LLM_API int32_t llm_tokenizer_decode(const llm_tokenizer *tokenizer, const llm_t
     lm_want(size, "size");
     if ((ids == NULL && count > 0) || (text == NULL && capacity > 0) || count > SIZE_MAX / sizeof *ids)
         return lm_fail(LLM_E_INVALID, "%s: NULL where ids or room for text was announced", __func__);
+    LM_TRY(lm_flags_check(flags, LLM_DECODE_SHOW_SPECIAL, __func__));
     lm_text bytes;
     lm_text_init(&bytes, &tokenizer->model->runtime->alloc);
     uint32_t inner_flags = (flags & LLM_DECODE_SHOW_SPECIAL) != 0 ? (uint32_t)LM_DECODE_SPECIAL : 0;
@@ -90,9 +92,16 @@ LLM_API uint32_t llm_tokenizer_count(const llm_tokenizer *tokenizer)
     return tokenizer == NULL ? 0 : lm_tokenizer_size(inner(tokenizer));
 }
 
+_Static_assert((int)LLM_SPECIAL_BOS == LM_SPECIAL_BOS && (int)LLM_SPECIAL_EOS == LM_SPECIAL_EOS &&
+                   (int)LLM_SPECIAL_EOT == LM_SPECIAL_EOT && (int)LLM_SPECIAL_EOM == LM_SPECIAL_EOM &&
+                   (int)LLM_SPECIAL_UNK == LM_SPECIAL_UNK && (int)LLM_SPECIAL_SEP == LM_SPECIAL_SEP &&
+                   (int)LLM_SPECIAL_PAD == LM_SPECIAL_PAD && (int)LLM_SPECIAL_CLS == LM_SPECIAL_CLS &&
+                   (int)LLM_SPECIAL_MASK == LM_SPECIAL_MASK,
+               "the public numbers are the inner ones");
+
 LLM_API llm_token llm_tokenizer_special(const llm_tokenizer *tokenizer, uint32_t which)
 {
-    if (tokenizer == NULL || which >= LM_SPECIAL_COUNT)
+    if (tokenizer == NULL || which > LLM_SPECIAL_MASK)
         return -1;
     return lm_tokenizer_special(inner(tokenizer), which);
 }

@@ -41,6 +41,14 @@ int32_t lm_params_out(void *given, const void *known, size_t known_size, const c
     return LLM_OK;
 }
 
+int32_t lm_flags_check(uint32_t given, uint32_t known, const char *name)
+{
+    if ((given & ~known) != 0)
+        return lm_fail(LLM_E_UNSUPPORTED, "%s: the bits 0x%x are none that this library knows", name,
+                       (unsigned)(given & ~known));
+    return LLM_OK;
+}
+
 static int32_t store(const llm_param *p, const lm_param_row *row, const char *what, void *target)
 {
     char *at = (char *)target + row->offset;

@@ -14,6 +14,9 @@ int32_t lm_params_in(void *known, size_t known_size, const void *given, const ch
  * caller's struct_size as it is. Both structures begin with it. */
 int32_t lm_params_out(void *given, const void *known, size_t known_size, const char *name);
 
+/* A bit that this library does not know is no wish it could ignore: LLM_E_UNSUPPORTED. */
+int32_t lm_flags_check(uint32_t given, uint32_t known, const char *name);
+
 /* One row of a table of the named parameters that something takes. `kind` is LLM_KIND_...; numbers
  * are range-checked against [min, max] when min < max. The value is stored at `offset`:
  * INT int64_t, FLOAT double, BOOL bool, STRING const char *, TOKENS and FLOATS lm_param_array. */
