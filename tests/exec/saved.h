@@ -54,7 +54,10 @@ static inline void open_bench(bench *b, setting o)
     char relative[256], path[4096];
     snprintf(relative, sizeof relative, "model/data/%s.gguf", o.model == NULL ? "llama" : o.model);
     snprintf(path, sizeof path, "%s", test_file_path(relative));
-    llm_model_params mp = {.struct_size = sizeof mp, .devices = o.devices};
+    bool split = strchr(o.devices, ',') != NULL; /* only what is not mapped counts for placement */
+    llm_model_params mp = {.struct_size = sizeof mp,
+                           .devices = o.devices,
+                           .source = split ? LLM_SOURCE_READ : LLM_SOURCE_MAP};
     llm_engine_params ep = {.struct_size = sizeof ep,
                             .context = o.context == 0 ? CONTEXT : o.context,
                             .page_tokens = o.page == 0 ? 16 : o.page,
@@ -64,6 +67,8 @@ static inline void open_bench(bench *b, setting o)
     llm_model_info info = {.struct_size = sizeof info};
     assert_ok(llm_runtime_create(NULL, &b->rt));
     assert_ok(llm_model_open(b->rt, path, &mp, &b->model));
+    if (split)
+        test_assert_split(b->model);
     assert_ok(llm_model_get_info(b->model, &info));
     b->n_vocab = info.n_vocab;
     b->width = info.width;

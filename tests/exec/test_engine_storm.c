@@ -28,6 +28,8 @@ static void open_world(world *w, const char *file, const char *devices,
         rp.allocator = *allocator;
     assert_ok(llm_runtime_create(&rp, &w->rt));
     assert_ok(llm_model_open(w->rt, path, &mp, &w->model));
+    if (strchr(devices, ',') != NULL)
+        test_assert_split(w->model);
     assert_ok(llm_model_get_info(w->model, &info));
     w->n_vocab = info.n_vocab;
 }
@@ -261,7 +263,7 @@ static void test_engine_storm__everything_at_once(void **state)
 {
     (void)state;
     check_storm("model/data/llama.gguf", "null", 300);
-    check_storm("model/data/llama.gguf", "null:0=20000,null:1", 100);
+    check_storm("model/data/llama.gguf", "null:0=100000,null:1", 100);
     check_storm("model/data/gemma3.gguf", "null", 150);
     check_storm("model/data/mamba2.gguf", "null", 150);
     check_storm("model/data/llama.gguf", "cpu", 12);

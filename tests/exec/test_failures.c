@@ -72,16 +72,17 @@ static void check_sound(llm_model *model, llm_session *s)
 /* --- every call of every kind fails once --- */
 
 static struct {
+    uint32_t index; /* of the device that has it */
     uint32_t call;
     uint64_t nth;
     int32_t status;
-    lm_device *device; /* the last null:0 that was opened */
+    lm_device *device; /* as opened last */
 } fault;
 
 static int32_t open_faulty(const lm_host *host, uint32_t index, lm_device **out)
 {
     LM_TRY(lm_backend_null.open(host, index, out));
-    if (index == 0) {
+    if (index == fault.index) {
         fault.device = *out;
         lnull_fail(*out, fault.call, fault.nth, fault.status);
     }
@@ -129,6 +130,8 @@ static int32_t live_and_save(life *l)
 static int32_t live(life *l, const char *path, const llm_model_params *mp)
 {
     LM_TRY(llm_model_open(l->rt, path, mp, &l->model));
+    if (strchr(mp->devices, ',') != NULL)
+        test_assert_split(l->model);
     LM_TRY(llm_session_create(l->model, NULL, &l->s));
     return live_and_save(l);
 }
@@ -210,7 +213,10 @@ static void test_failures__any_call(void **state)
 {
     (void)state;
     check_faults("llama", "null");
-    check_faults("llama", "null:0=40000,null:1");
+    check_faults("llama", "null:0=100000,null:1");
+    fault.index = 1;
+    check_faults("llama", "null:0=100000,null:1");
+    fault.index = 0;
     check_faults("mamba2", "null");
 }
 

@@ -36,6 +36,8 @@ static void open_world(world *w)
     llm_model_params mp = {.struct_size = sizeof mp, .devices = w->device};
     assert_ok(llm_runtime_create(NULL, &w->rt));
     assert_ok(llm_model_open(w->rt, path, &mp, &w->model));
+    if (strchr(w->device, ',') != NULL)
+        test_assert_split(w->model);
     llm_engine_params ep = {.struct_size = sizeof ep,
                             .context = CONTEXT,
                             .page_tokens = w->page_tokens,
@@ -205,7 +207,7 @@ static void test_timeline__hashes(void **state)
 static void test_timeline__devices(void **state)
 {
     (void)state;
-    world w = {.model_file = "model/data/llama.gguf", .device = "null:0=20000,null:1", .page_tokens = 32,
+    world w = {.model_file = "model/data/llama.gguf", .device = "null:0=100000,null:1", .page_tokens = 32,
                .acts = 400, .random = 9};
     live(&w);
 }

@@ -3,6 +3,8 @@
 
 #include "base/hash.h"
 
+#include <llm/llm_model.h>
+
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -111,6 +113,15 @@ const char *test_scratch(const char *name)
     snprintf(path_buffer, sizeof path_buffer, "%s/libllm-test-%llx-%s", folder ? folder : "/tmp",
              (unsigned long long)lm_mix64((uint64_t)(uintptr_t)path_buffer), name);
     return path_buffer;
+}
+
+void test_assert_split(const llm_model *model)
+{
+    llm_step_info step = {.struct_size = sizeof step};
+    uint32_t segments = 0;
+    for (uint64_t i = 0; llm_model_step_at(model, i, &step) == LLM_OK; i++)
+        segments = step.segment + 1;
+    assert_true(segments > 1);
 }
 
 uint64_t test_random(uint64_t *state)

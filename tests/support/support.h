@@ -12,6 +12,8 @@
 
 #include "base/alloc.h"
 
+#include <llm/llm_types.h>
+
 /* An allocator that counts live blocks and fails its n-th allocation (0: never). */
 typedef struct test_memory {
     lm_allocator alloc;
@@ -36,6 +38,9 @@ unsigned char *test_read(const char *path, size_t *size);
 void test_write(const char *path, const void *data, size_t size);
 /* A path for a scratch file of this test program, static until the next call. */
 const char *test_scratch(const char *name);
+
+/* Asserts that a model opened on several devices really has steps on more than one. */
+void test_assert_split(const llm_model *model);
 
 /* Deterministic random numbers. */
 uint64_t test_random(uint64_t *state);
