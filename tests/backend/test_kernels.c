@@ -222,6 +222,15 @@ static uint8_t *panel_for(const lcpu_kernels *k, const lcpu_int8_format *f, uint
     return malloc((size_t)panels * f->column_bytes * (cols / 32));
 }
 
+static double largest_of(const float *x, uint32_t n)
+{
+    double largest = 0;
+    for (uint32_t i = 0; i < n; i++)
+        if (fabs(x[i]) > largest)
+            largest = fabs(x[i]);
+    return largest;
+}
+
 static void check_int8(const lcpu_kernels *k, const lm_format *f, uint32_t cols, uint32_t n_x,
                        int kind)
 {
@@ -248,11 +257,10 @@ static void check_int8(const lcpu_kernels *k, const lm_format *f, uint32_t cols,
     for (uint32_t i = 0; i < n_x; i++) {
         quantised(x + (size_t)i * cols, cols, back);
         for (uint32_t o = 0; o < W; o++) {
-            double sum = 0, size = 0, largest = 0;
-            for (uint32_t c = 0; c < cols; c++)
-                largest = fmax(largest, fabs(w[(size_t)o * cols + c]));
+            const float *row = w + (size_t)o * cols;
+            double sum = 0, size = 0, largest = largest_of(row, cols);
             for (uint32_t c = 0; c < cols; c++) {
-                sum += w[(size_t)o * cols + c] * back[c];
+                sum += row[c] * back[c];
                 size += largest * fabs(back[c]);
             }
             /* Blocks are exact but for the rounding of scales and of the sum; minima, which are as
