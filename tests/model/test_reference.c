@@ -162,6 +162,30 @@ static void test_reference__pages(void **state)
     on_each_device(*state, check_pages);
 }
 
+/* One thread, and more than there are cores. */
+static void test_reference__threads(void **state)
+{
+    static const uint32_t threads[] = {1, 2, 5, 16};
+    world *w = *state, other = {.ref = w->ref};
+    for (uint32_t d = 0; d < test_device_count; d++) {
+        if (!test_device_present(w->rt, test_devices[d].name))
+            continue;
+        open_options options = {.devices = test_devices[d].name};
+        float *usual = logits_of(w, &options, 0);
+        for (size_t i = 0; i < sizeof threads / sizeof threads[0]; i++) {
+            llm_runtime_params rp = {.struct_size = sizeof rp, .threads = threads[i]};
+            char what[32];
+            snprintf(what, sizeof what, "%u threads", (unsigned)threads[i]);
+            assert_ok(llm_runtime_create(&rp, &other.rt));
+            float *found = logits_of(&other, &options, 0);
+            want_same(w, found, usual, test_devices[d].name, what);
+            free(found);
+            llm_runtime_destroy(other.rt);
+        }
+        free(usual);
+    }
+}
+
 static void check_unfused(world *w, const test_device *d)
 {
     float *fused = logits_of(w, &(open_options){.devices = d->name}, 0);
@@ -296,6 +320,49 @@ static void test_reference__rewind(void **state)
     on_each_device(*state, check_rewind);
 }
 
+/* --- memory ----------------------------------------------------------------------------------- */
+
+/* Pages that `length` tokens may hold: all of them where a layer sees everything, and as many as a window
+ * can touch where none does. Read from the steps' lines. */
+static uint64_t pages_needed(const opened *o, uint32_t length, uint32_t page)
+{
+    llm_step_info info = {.struct_size = sizeof info};
+    uint64_t whole = 0, windows = 0;
+    for (uint64_t i = 0; llm_model_step_at(o->model, i, &info) >= 0; i++) {
+        const char *window = strstr(info.text, " window ");
+        if (strstr(info.text, "attn") == NULL || strstr(info.text, " heads ") == NULL)
+            continue;
+        if (window == NULL)
+            whole = (length + page - 1) / page;
+        else
+            windows = (strtoul(window + 8, NULL, 10) + page - 2) / page + 1;
+    }
+    return whole + windows;
+}
+
+static void check_pages_held(world *w, const test_device *d)
+{
+    const reference *r = &w->ref;
+    llm_engine_stats stats = {.struct_size = sizeof stats};
+    opened o;
+    open_options options = {.devices = d->name, .page_tokens = 16, .flags = LLM_ENGINE_NO_SHARING};
+    opened_init(w->rt, r, &options, &o);
+    for (uint32_t i = 0; i < r->rows; i++) {
+        assert_ok(llm_session_feed(o.session, &r->all[i], 1, NULL));
+        assert_ok(llm_engine_get_stats(o.engine, &stats));
+        uint64_t held = stats.pages_total - stats.pages_free, most = pages_needed(&o, i + 1, 16);
+        if (most > 0 && held > most)
+            fail_msg("%u tokens hold %u pages; %u are enough", (unsigned)i + 1, (unsigned)held,
+                     (unsigned)most);
+    }
+    opened_finish(&o);
+}
+
+static void test_reference__pages_held(void **state)
+{
+    on_each_device(*state, check_pages_held);
+}
+
 int main(int argc, char **argv)
 {
     static const struct CMUnitTest decoder[] = {
@@ -303,6 +370,7 @@ int main(int argc, char **argv)
         cmocka_unit_test(test_reference__splits),  cmocka_unit_test(test_reference__pages),
         cmocka_unit_test(test_reference__unfused), cmocka_unit_test(test_reference__devices),
         cmocka_unit_test(test_reference__fork),    cmocka_unit_test(test_reference__rewind),
+        cmocka_unit_test(test_reference__threads), cmocka_unit_test(test_reference__pages_held),
     };
     static const struct CMUnitTest encoder[] = {
         cmocka_unit_test(test_reference__embedding),
