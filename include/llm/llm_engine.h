@@ -2,7 +2,8 @@
  * executor.
  *
  * Most hosts never make one: sessions created without naming an engine share their model's default
- * engine. The engine is thread-safe: whoever needs a step runs it, and the rows that other threads have
+ * engine, which is made with the first of them and stays as long as the model, so that later sessions
+ * find what earlier ones computed. The engine is thread-safe: whoever needs a step runs it, and the rows that other threads have
  * ready join that batch. Results never depend on who else is in it. */
 #ifndef LLM_ENGINE_H
 #define LLM_ENGINE_H
@@ -19,7 +20,7 @@ extern "C" {
 typedef struct llm_engine_params {
     uint32_t struct_size;
     uint32_t flags;            /* LLM_ENGINE_... */
-    uint32_t context;          /* longest sequence; 0: the model's */
+    uint32_t context;          /* longest sequence, at most the model's; 0: the model's */
     uint32_t page_tokens;      /* tokens per page, 16 to 128, a power of two; 0: 32 */
     uint32_t max_rows;         /* rows of one batch; 0: 512 */
     uint32_t max_sequences;    /* sequences of one batch; 0: 16 */
@@ -40,21 +41,24 @@ typedef struct llm_engine_stats {
     uint64_t device_bytes;     /* taken on all devices: weights, cache, workspace */
 } llm_engine_stats;
 
-/* An engine of its own, for hosts that want another cache type, page size or budget.
+/* An engine of its own, for hosts that want another cache type, page size or budget. LLM_E_STATE while
+ * the model's weights are not loaded; LLM_E_BUDGET when the model's budget has no room for another.
  * Thread-safety: any thread. */
 LLM_API int32_t llm_engine_create(llm_model *model, const llm_engine_params *params, llm_engine **out);
 
-/* Thread-safety: any thread. */
+/* One more holder; answers its argument. NULL is fine.
+ * Thread-safety: any thread. */
 LLM_API llm_engine *llm_engine_retain(llm_engine *engine);
 
 /* Lets go; the engine goes when its last session goes. NULL is fine.
  * Thread-safety: any thread. */
 LLM_API void llm_engine_release(llm_engine *engine);
 
-/* Thread-safety: any thread. */
+/* What the engine has done so far and holds now.
+ * Thread-safety: any thread. */
 LLM_API int32_t llm_engine_get_stats(llm_engine *engine, llm_engine_stats *out);
 
-/* Gives back the pages that are only kept for reuse.
+/* Gives back the pages that are only kept for reuse: to the engine's other sequences, not to the system.
  * Thread-safety: any thread. */
 LLM_API int32_t llm_engine_trim(llm_engine *engine);
 

@@ -24,16 +24,17 @@ typedef struct llm_model_params {
     uint32_t struct_size;
     uint32_t load;             /* LLM_LOAD_... */
     uint32_t source;           /* LLM_SOURCE_..., for paths and descriptors */
-    uint32_t context;          /* longest sequence; 0: what the model was trained for */
+    uint32_t context;          /* longest sequence, at most what the model was trained for; 0: that */
     const char *devices;       /* "cpu", "vulkan:0,cpu", "cpu:0=2G"; NULL: "cpu" */
     uint64_t budget;           /* hard bound of the bytes libllm asks for, weights, workspace and cache
                                   together; 0: none. A mapping of the file is not counted. */
-    llm_progress_fn progress;  /* called while weights load; may cancel */
+    llm_progress_fn progress;  /* called while weights load; may cancel; must not use the model */
     void *progress_user;
 } llm_model_params;
 
 /* Bytes for a model that is nowhere in the file system. `read` fills exactly `size` bytes from `offset`
- * and returns 0, or anything else on failure. Called from the opening thread only. */
+ * and returns 0, or anything else on failure. Called by the threads that open the model, load it or ask
+ * for tensor values, so as long as the model lives, and possibly by several at once. */
 typedef struct llm_reader {
     uint32_t struct_size;
     uint32_t reserved;
@@ -57,17 +58,18 @@ LLM_API int32_t llm_model_open_fd(llm_runtime *runtime, int32_t fd, const llm_mo
 LLM_API int32_t llm_model_open_memory(llm_runtime *runtime, const void *data, uint64_t size,
                                       const llm_model_params *params, llm_model **out);
 
-/* The same through callbacks; everything needed is read before it returns (or in llm_model_load).
+/* The same through callbacks; all that sessions need is read before it returns (or in llm_model_load).
  * Thread-safety: any thread. */
 LLM_API int32_t llm_model_open_callbacks(llm_runtime *runtime, const llm_reader *reader,
                                          const llm_model_params *params, llm_model **out);
 
 /* Loads the weights of a model opened with LLM_LOAD_HEADER; does nothing when they are loaded. All or
- * nothing.
+ * nothing. `progress` may be NULL and must not use the model.
  * Thread-safety: any thread. */
 LLM_API int32_t llm_model_load(llm_model *model, llm_progress_fn progress, void *user);
 
-/* Thread-safety: any thread. */
+/* One more holder; answers its argument. NULL is fine.
+ * Thread-safety: any thread. */
 LLM_API llm_model *llm_model_retain(llm_model *model);
 
 /* Lets go; the model goes when no session, engine or tokenizer uses it any more. NULL is fine.
@@ -80,7 +82,8 @@ typedef struct llm_model_info {
     uint32_t struct_size;
     uint32_t loaded;           /* 1: weights are there */
     char architecture[64];     /* "llama" */
-    uint32_t n_vocab, n_layers, width, context_train, context;
+    uint32_t n_vocab, n_layers, width, context_train, context; /* behind n_vocab: 0 with
+                                                                  LLM_LOAD_VOCAB */
     uint32_t has_tokenizer;    /* 0: llm_model_tokenizer() would fail */
     uint32_t makes_text;       /* 0: an encoder; use llm_embed() */
     uint32_t reserved;
@@ -89,7 +92,8 @@ typedef struct llm_model_info {
     uint64_t n_tensors, n_metadata, n_steps;
 } llm_model_info;
 
-/* Thread-safety: any thread. */
+/* What the model is, whatever part of it was opened.
+ * Thread-safety: any thread. */
 LLM_API int32_t llm_model_get_info(const llm_model *model, llm_model_info *out);
 
 /* A metadata value. Arrays have LLM_KIND_... of their items, `is_array` 1 and are read item by item. */
@@ -102,7 +106,7 @@ typedef struct llm_metadata {
     const char *key;           /* NUL-terminated; lives as long as the model */
     const char *text;          /* LLM_KIND_STRING: NUL-terminated; lives as long as the model */
     uint64_t text_size;
-    int64_t integer;           /* LLM_KIND_INT, _BOOL */
+    int64_t integer;           /* LLM_KIND_INT, _BOOL; INT64_MAX for what is larger */
     double number;             /* LLM_KIND_FLOAT; also set for integers */
 } llm_metadata;
 

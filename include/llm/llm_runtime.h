@@ -53,7 +53,8 @@ typedef struct llm_memory_use {
     uint64_t allocations;          /* made since the runtime exists */
 } llm_memory_use;
 
-/* Thread-safety: any thread. */
+/* A runtime; NULL: all defaults.
+ * Thread-safety: any thread. */
 LLM_API int32_t llm_runtime_create(const llm_runtime_params *params, llm_runtime **out);
 
 /* Lets go of the runtime. NULL is fine.
@@ -65,7 +66,8 @@ LLM_API void llm_runtime_destroy(llm_runtime *runtime);
  * Thread-safety: any thread. */
 LLM_API int32_t llm_runtime_device_at(llm_runtime *runtime, uint32_t index, llm_device_info *out);
 
-/* Thread-safety: any thread. */
+/* The host memory that the runtime and all that was made with it hold.
+ * Thread-safety: any thread. */
 LLM_API int32_t llm_runtime_memory(llm_runtime *runtime, llm_memory_use *out);
 
 #ifdef __cplusplus

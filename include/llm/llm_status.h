@@ -34,7 +34,8 @@ extern "C" {
 #define LLM_E_INTERNAL    (-17) /* an inner inconsistency was found; please report it */
 
 /* The message of the last failure on this thread: what, where, and what to do. Never NULL; empty
- * when nothing failed yet. Valid until the next failing call on this thread.
+ * when nothing failed yet. It tells about a call that just failed, and stands until the next call into
+ * the library on this thread.
  * Thread-safety: any thread, each has its own. */
 LLM_API const char *llm_last_error(void);
 

@@ -12,7 +12,8 @@ extern "C" {
 #define LLM_ENCODE_LITERAL       2u /* "<|im_end|>" in the text is just text */
 #define LLM_DECODE_SHOW_SPECIAL  1u /* control tokens as their text; otherwise they are nothing */
 
-/* Which token; ids by llm_tokenizer_special(). */
+/* Which token, for llm_tokenizer_special(): begin and end of a text, of a turn, of a message; unknown;
+ * separator; padding; and those of encoders. */
 #define LLM_SPECIAL_BOS  0u
 #define LLM_SPECIAL_EOS  1u
 #define LLM_SPECIAL_EOT  2u
@@ -28,14 +29,15 @@ typedef struct llm_token_info {
     uint32_t is_control;
     uint32_t is_end;           /* ends a generation */
     uint32_t reserved;
-    const char *text;          /* as in the vocabulary, not NUL-terminated; lives as long as the model */
+    const char *text;          /* as in the vocabulary, not NUL-terminated; lives as long as the tokenizer */
     uint64_t text_size;
 } llm_token_info;
 
-/* Thread-safety: any thread. */
+/* One more holder; answers its argument. NULL is fine.
+ * Thread-safety: any thread. */
 LLM_API llm_tokenizer *llm_tokenizer_retain(llm_tokenizer *tokenizer);
 
-/* NULL is fine.
+/* Lets go. NULL is fine.
  * Thread-safety: any thread. */
 LLM_API void llm_tokenizer_release(llm_tokenizer *tokenizer);
 
@@ -47,7 +49,8 @@ LLM_API int32_t llm_tokenizer_encode(const llm_tokenizer *tokenizer, const char 
                                      uint32_t flags, llm_token *ids, uint64_t capacity,
                                      uint64_t *count);
 
-/* The text of ids; not NUL-terminated. Buffer rules as above. May end in the middle of a character when
+/* The text of ids; not NUL-terminated. Buffer rules as above. An id that does not exist is LLM_E_INVALID.
+ * May end in the middle of a character when
  * the ids do.
  * Thread-safety: any thread. */
 LLM_API int32_t llm_tokenizer_decode(const llm_tokenizer *tokenizer, const llm_token *ids,
@@ -62,7 +65,8 @@ LLM_API uint32_t llm_tokenizer_count(const llm_tokenizer *tokenizer);
  * Thread-safety: any thread. */
 LLM_API llm_token llm_tokenizer_special(const llm_tokenizer *tokenizer, uint32_t which);
 
-/* Thread-safety: any thread. */
+/* The id-th token of the vocabulary; LLM_E_NOT_FOUND when there is none.
+ * Thread-safety: any thread. */
 LLM_API int32_t llm_tokenizer_token(const llm_tokenizer *tokenizer, llm_token id, llm_token_info *out);
 
 #ifdef __cplusplus
