@@ -184,8 +184,8 @@ LLM_API int32_t llm_model_step_at(const llm_model *model, uint64_t index, llm_st
         info.segment++;
     device_id(&p->devices[p->segments[info.segment].device], info.device, sizeof info.device);
     const lm_step *step = &p->graph.steps[index];
-    lm_step_print(&model->inner->network, &p->graph, step, info.text, sizeof info.text);
-    lm_step_cost cost = lm_step_cost_of(&model->inner->network, &p->graph, step);
+    lm_step_print(&model->inner->network, step, info.text, sizeof info.text);
+    lm_step_cost cost = lm_step_cost_of(&model->inner->network, step);
     info.flops = cost.flops;
     info.weight_bytes = cost.weight_bytes;
     return lm_params_out(out, &info, sizeof info, "llm_step_info");

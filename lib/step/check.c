@@ -121,58 +121,66 @@ static int32_t check_route(const context *c, const lm_route *r)
     return LLM_OK;
 }
 
-static int32_t check_coarse(const context *c)
+static int32_t check_qkv(const context *c)
 {
     const lm_step *s = c->s;
-    switch (s->kind) {
-    case LM_STEP_QKV_ROPE_APPEND: {
-        uint32_t in = width_in(c, 0);
-        WANT(c, linear_fits(c, &s->u.qkv.q, in, s->u.qkv.heads * s->u.qkv.k_dim));
-        WANT(c, linear_fits(c, &s->u.qkv.k, in, s->u.qkv.kv_heads * s->u.qkv.k_dim));
-        WANT(c, linear_fits(c, &s->u.qkv.v, in, s->u.qkv.kv_heads * s->u.qkv.v_dim));
-        WANT(c, width_out(c, 0) == s->u.qkv.heads * s->u.qkv.k_dim);
-        WANT(c, norm_fits(c, &s->u.qkv.q_norm, s->u.qkv.heads * s->u.qkv.k_dim));
-        WANT(c, norm_fits(c, &s->u.qkv.k_norm, s->u.qkv.kv_heads * s->u.qkv.k_dim));
-        WANT(c, rope_fits(c, &s->u.qkv.rope, s->u.qkv.k_dim));
-        WANT(c, kv_entry(c, s->u.qkv.cache, s->u.qkv.kv_heads, s->u.qkv.k_dim, s->u.qkv.v_dim));
-        return LLM_OK;
-    }
-    case LM_STEP_ATTN_OUT:
-        LM_TRY(check_attn(c, &s->u.attn_out.attn));
-        WANT(c, linear_fits(c, &s->u.attn_out.out,
-                            s->u.attn_out.attn.heads * s->u.attn_out.attn.v_dim, width_out(c, 0)));
-        WANT(c, s->in[1] == LM_NONE || width_in(c, 1) == width_out(c, 0));
-        return LLM_OK;
-    case LM_STEP_GLU_FFN: {
-        uint32_t ff = rows_of(c, &s->u.ffn.up);
-        WANT(c, linear_fits(c, &s->u.ffn.up, width_in(c, 0), ff));
-        WANT(c, linear_fits_or_none(c, &s->u.ffn.gate, width_in(c, 0), ff));
-        WANT(c, linear_fits(c, &s->u.ffn.down, ff, width_out(c, 0)));
-        WANT(c, s->in[1] == LM_NONE || width_in(c, 1) == width_out(c, 0));
-        return LLM_OK;
-    }
-    case LM_STEP_MOE_FFN: {
-        uint32_t ff = rows_of(c, &s->u.moe.up), shared = rows_of(c, &s->u.moe.shared_up);
-        LM_TRY(check_route(c, &s->u.moe.route));
-        WANT(c, linear_fits(c, &s->u.moe.router, width_in(c, 0), s->u.moe.route.experts));
-        WANT(c, linears_fit(c, &s->u.moe.gate, width_in(c, 0), ff, s->u.moe.route.experts));
-        WANT(c, linears_fit(c, &s->u.moe.up, width_in(c, 0), ff, s->u.moe.route.experts));
-        WANT(c, linears_fit(c, &s->u.moe.down, ff, width_out(c, 0), s->u.moe.route.experts));
-        WANT(c, linear_fits_or_none(c, &s->u.moe.shared_down, shared, width_out(c, 0)));
-        WANT(c, s->u.moe.shared_down.weight == LM_NONE ||
-                    (linear_fits(c, &s->u.moe.shared_gate, width_in(c, 0), shared) &&
-                     linear_fits(c, &s->u.moe.shared_up, width_in(c, 0), shared)));
-        WANT(c, linear_fits_or_none(c, &s->u.moe.shared_router, width_in(c, 0), 1));
-        WANT(c, s->in[1] == LM_NONE || width_in(c, 1) == width_out(c, 0));
-        return LLM_OK;
-    }
-    case LM_STEP_HEAD:
-        WANT(c, norm_fits(c, &s->u.head.norm, width_in(c, 0)));
-        WANT(c, linear_fits(c, &s->u.head.out, width_in(c, 0), width_out(c, 0)));
-        return LLM_OK;
-    default:
-        return lm_fail(LLM_E_UNSUPPORTED, "the step '%s' is not built yet", lm_step_name(s->kind));
-    }
+    uint32_t in = width_in(c, 0);
+    WANT(c, linear_fits(c, &s->u.qkv.q, in, s->u.qkv.heads * s->u.qkv.k_dim));
+    WANT(c, linear_fits(c, &s->u.qkv.k, in, s->u.qkv.kv_heads * s->u.qkv.k_dim));
+    WANT(c, linear_fits(c, &s->u.qkv.v, in, s->u.qkv.kv_heads * s->u.qkv.v_dim));
+    WANT(c, width_out(c, 0) == s->u.qkv.heads * s->u.qkv.k_dim);
+    WANT(c, norm_fits(c, &s->u.qkv.q_norm, s->u.qkv.heads * s->u.qkv.k_dim));
+    WANT(c, norm_fits(c, &s->u.qkv.k_norm, s->u.qkv.kv_heads * s->u.qkv.k_dim));
+    WANT(c, rope_fits(c, &s->u.qkv.rope, s->u.qkv.k_dim));
+    WANT(c, kv_entry(c, s->u.qkv.cache, s->u.qkv.kv_heads, s->u.qkv.k_dim, s->u.qkv.v_dim));
+    return LLM_OK;
+}
+
+static int32_t check_attn_out(const context *c)
+{
+    const lm_step *s = c->s;
+    LM_TRY(check_attn(c, &s->u.attn_out.attn));
+    WANT(c, linear_fits(c, &s->u.attn_out.out,
+                        s->u.attn_out.attn.heads * s->u.attn_out.attn.v_dim, width_out(c, 0)));
+    WANT(c, s->in[1] == LM_NONE || width_in(c, 1) == width_out(c, 0));
+    return LLM_OK;
+}
+
+static int32_t check_ffn(const context *c)
+{
+    const lm_step *s = c->s;
+    uint32_t ff = rows_of(c, &s->u.ffn.up);
+    WANT(c, linear_fits(c, &s->u.ffn.up, width_in(c, 0), ff));
+    WANT(c, linear_fits_or_none(c, &s->u.ffn.gate, width_in(c, 0), ff));
+    WANT(c, linear_fits(c, &s->u.ffn.down, ff, width_out(c, 0)));
+    WANT(c, s->in[1] == LM_NONE || width_in(c, 1) == width_out(c, 0));
+    return LLM_OK;
+}
+
+static int32_t check_moe(const context *c)
+{
+    const lm_step *s = c->s;
+    uint32_t ff = rows_of(c, &s->u.moe.up), shared = rows_of(c, &s->u.moe.shared_up);
+    LM_TRY(check_route(c, &s->u.moe.route));
+    WANT(c, linear_fits(c, &s->u.moe.router, width_in(c, 0), s->u.moe.route.experts));
+    WANT(c, linears_fit(c, &s->u.moe.gate, width_in(c, 0), ff, s->u.moe.route.experts));
+    WANT(c, linears_fit(c, &s->u.moe.up, width_in(c, 0), ff, s->u.moe.route.experts));
+    WANT(c, linears_fit(c, &s->u.moe.down, ff, width_out(c, 0), s->u.moe.route.experts));
+    WANT(c, linear_fits_or_none(c, &s->u.moe.shared_down, shared, width_out(c, 0)));
+    WANT(c, s->u.moe.shared_down.weight == LM_NONE ||
+                (linear_fits(c, &s->u.moe.shared_gate, width_in(c, 0), shared) &&
+                 linear_fits(c, &s->u.moe.shared_up, width_in(c, 0), shared)));
+    WANT(c, linear_fits_or_none(c, &s->u.moe.shared_router, width_in(c, 0), 1));
+    WANT(c, s->in[1] == LM_NONE || width_in(c, 1) == width_out(c, 0));
+    return LLM_OK;
+}
+
+static int32_t check_head(const context *c)
+{
+    const lm_step *s = c->s;
+    WANT(c, norm_fits(c, &s->u.head.norm, width_in(c, 0)));
+    WANT(c, linear_fits(c, &s->u.head.out, width_in(c, 0), width_out(c, 0)));
+    return LLM_OK;
 }
 
 static int32_t check_state(const context *c)
@@ -213,92 +221,168 @@ static int32_t check_expert(const context *c)
     return LLM_OK;
 }
 
-static int32_t check_step(const context *c)
+static int32_t check_embed(const context *c)
 {
     const lm_step *s = c->s;
-    switch (s->kind) {
-    case LM_STEP_EMBED:
-        WANT(c, s->u.embed.weight < c->n->n_weights && s->u.embed.source <= LM_EMBED_CONSTANT);
-        WANT(c, (c->n->weights[s->u.embed.weight].uses & LM_USE_GATHER) != 0);
-        WANT(c, c->n->weights[s->u.embed.weight].cols == width_out(c, 0));
-        return LLM_OK;
-    case LM_STEP_GATHER_ROWS:
-        WANT(c, width_in(c, 0) == width_out(c, 0));
-        return LLM_OK;
-    case LM_STEP_COPY:
-        WANT(c, (uint64_t)s->u.copy.in_column + s->u.copy.width <= width_in(c, 0));
-        WANT(c, (uint64_t)s->u.copy.out_column + s->u.copy.width <= width_out(c, 0));
-        return LLM_OK;
-    case LM_STEP_CONCAT:
-        WANT(c, width_in(c, 0) + width_in(c, 1) == width_out(c, 0));
-        return LLM_OK;
-    case LM_STEP_ADD:
-        WANT(c, width_in(c, 0) == width_out(c, 0) && width_in(c, 1) == width_out(c, 0));
-        return LLM_OK;
-    case LM_STEP_ROW_ADD:
-        WANT(c, width_in(c, 0) == width_out(c, 0));
-        WANT(c, vector_or_none(c, s->u.vector.weight, width_out(c, 0)));
-        return LLM_OK;
-    case LM_STEP_SCALE:
-    case LM_STEP_POOL:
-    case LM_STEP_TAP:
-    case LM_STEP_ALL_REDUCE:
-        WANT(c, width_in(c, 0) == width_out(c, 0));
-        return LLM_OK;
-    case LM_STEP_NORM:
-        WANT(c, width_in(c, 0) == width_out(c, 0) && norm_fits(c, &s->u.norm, width_in(c, 0)));
-        return LLM_OK;
-    case LM_STEP_ACT_MUL:
-        WANT(c, width_in(c, 0) == width_out(c, 0));
-        WANT(c, s->in[1] == LM_NONE || width_in(c, 1) == width_out(c, 0));
-        return LLM_OK;
-    case LM_STEP_LINEAR:
-        WANT(c, linear_fits(c, &s->u.linear, width_in(c, 0), width_out(c, 0)));
-        return LLM_OK;
-    case LM_STEP_LINEAR_HEADS: {
-        uint32_t heads = s->u.heads.heads;
-        WANT(c, heads >= 1 && width_in(c, 0) % heads == 0 && width_out(c, 0) % heads == 0);
-        WANT(c, linears_fit(c, &s->u.heads.linear, width_in(c, 0) / heads, width_out(c, 0) / heads,
-                            heads));
-        return LLM_OK;
-    }
-    case LM_STEP_SAMPLE_ROW:
-        WANT(c, width_out(c, 0) == 1);
-        return LLM_OK;
-    case LM_STEP_LINEAR_EXPERT:
-        return check_expert(c);
-    case LM_STEP_ROUTE_TOPK:
-        LM_TRY(check_route(c, &s->u.route));
-        WANT(c, width_in(c, 0) == s->u.route.experts && width_out(c, 0) == s->u.route.used);
-        WANT(c, width_out(c, 1) == s->u.route.used);
-        return LLM_OK;
-    case LM_STEP_COMBINE:
-        WANT(c, width_in(c, 1) == s->u.combine.used);
-        WANT(c, width_in(c, 0) == width_out(c, 0) * s->u.combine.used);
-        return LLM_OK;
-    case LM_STEP_ROPE:
-        WANT(c, width_in(c, 0) == width_out(c, 0));
-        WANT(c, width_in(c, 0) == s->u.rope.heads * s->u.rope.head_dim);
-        WANT(c, rope_fits(c, &s->u.rope.rope, s->u.rope.head_dim));
-        return LLM_OK;
-    case LM_STEP_KV_APPEND: {
-        WANT(c, s->u.append.cache < c->n->n_caches);
-        const lm_cache_entry *e = &c->n->caches[s->u.append.cache];
-        WANT(c, kv_entry(c, s->u.append.cache, e->kv_heads, e->k_dim, e->v_dim));
-        WANT(c,
-             width_in(c, 0) == e->kv_heads * e->k_dim && width_in(c, 1) == e->kv_heads * e->v_dim);
-        return LLM_OK;
-    }
-    case LM_STEP_ATTN_PAGED:
-        LM_TRY(check_attn(c, &s->u.attn));
-        WANT(c, width_out(c, 0) == s->u.attn.heads * s->u.attn.v_dim);
-        return LLM_OK;
-    case LM_STEP_CONV_STATE:
-    case LM_STEP_SCAN_STATE:
-        return check_state(c);
-    default:
-        return check_coarse(c);
-    }
+    WANT(c, s->u.embed.weight < c->n->n_weights && s->u.embed.source <= LM_EMBED_CONSTANT);
+    WANT(c, (c->n->weights[s->u.embed.weight].uses & LM_USE_GATHER) != 0);
+    WANT(c, c->n->weights[s->u.embed.weight].cols == width_out(c, 0));
+    return LLM_OK;
+}
+
+static int32_t check_same_width(const context *c)
+{
+    WANT(c, width_in(c, 0) == width_out(c, 0));
+    return LLM_OK;
+}
+
+static int32_t check_copy(const context *c)
+{
+    const lm_step *s = c->s;
+    WANT(c, (uint64_t)s->u.copy.in_column + s->u.copy.width <= width_in(c, 0));
+    WANT(c, (uint64_t)s->u.copy.out_column + s->u.copy.width <= width_out(c, 0));
+    return LLM_OK;
+}
+
+static int32_t check_concat(const context *c)
+{
+    WANT(c, width_in(c, 0) + width_in(c, 1) == width_out(c, 0));
+    return LLM_OK;
+}
+
+static int32_t check_add(const context *c)
+{
+    WANT(c, width_in(c, 0) == width_out(c, 0) && width_in(c, 1) == width_out(c, 0));
+    return LLM_OK;
+}
+
+static int32_t check_row_add(const context *c)
+{
+    const lm_step *s = c->s;
+    WANT(c, width_in(c, 0) == width_out(c, 0));
+    WANT(c, vector_or_none(c, s->u.vector.weight, width_out(c, 0)));
+    return LLM_OK;
+}
+
+static int32_t check_norm(const context *c)
+{
+    const lm_step *s = c->s;
+    WANT(c, width_in(c, 0) == width_out(c, 0) && norm_fits(c, &s->u.norm, width_in(c, 0)));
+    return LLM_OK;
+}
+
+static int32_t check_act_mul(const context *c)
+{
+    const lm_step *s = c->s;
+    WANT(c, width_in(c, 0) == width_out(c, 0));
+    WANT(c, s->in[1] == LM_NONE || width_in(c, 1) == width_out(c, 0));
+    return LLM_OK;
+}
+
+static int32_t check_linear(const context *c)
+{
+    const lm_step *s = c->s;
+    WANT(c, linear_fits(c, &s->u.linear, width_in(c, 0), width_out(c, 0)));
+    return LLM_OK;
+}
+
+static int32_t check_heads(const context *c)
+{
+    const lm_step *s = c->s;
+    uint32_t heads = s->u.heads.heads;
+    WANT(c, heads >= 1 && width_in(c, 0) % heads == 0 && width_out(c, 0) % heads == 0);
+    WANT(c, linears_fit(c, &s->u.heads.linear, width_in(c, 0) / heads, width_out(c, 0) / heads,
+                        heads));
+    return LLM_OK;
+}
+
+static int32_t check_sample_row(const context *c)
+{
+    WANT(c, width_out(c, 0) == 1);
+    return LLM_OK;
+}
+
+static int32_t check_route_topk(const context *c)
+{
+    const lm_step *s = c->s;
+    LM_TRY(check_route(c, &s->u.route));
+    WANT(c, width_in(c, 0) == s->u.route.experts && width_out(c, 0) == s->u.route.used);
+    WANT(c, width_out(c, 1) == s->u.route.used);
+    return LLM_OK;
+}
+
+static int32_t check_combine(const context *c)
+{
+    const lm_step *s = c->s;
+    WANT(c, width_in(c, 1) == s->u.combine.used);
+    WANT(c, width_in(c, 0) == width_out(c, 0) * s->u.combine.used);
+    return LLM_OK;
+}
+
+static int32_t check_rope(const context *c)
+{
+    const lm_step *s = c->s;
+    WANT(c, width_in(c, 0) == width_out(c, 0));
+    WANT(c, width_in(c, 0) == s->u.rope.heads * s->u.rope.head_dim);
+    WANT(c, rope_fits(c, &s->u.rope.rope, s->u.rope.head_dim));
+    return LLM_OK;
+}
+
+static int32_t check_append(const context *c)
+{
+    const lm_step *s = c->s;
+    WANT(c, s->u.append.cache < c->n->n_caches);
+    const lm_cache_entry *e = &c->n->caches[s->u.append.cache];
+    WANT(c, kv_entry(c, s->u.append.cache, e->kv_heads, e->k_dim, e->v_dim));
+    WANT(c,
+         width_in(c, 0) == e->kv_heads * e->k_dim && width_in(c, 1) == e->kv_heads * e->v_dim);
+    return LLM_OK;
+}
+
+static int32_t check_attn_paged(const context *c)
+{
+    const lm_step *s = c->s;
+    LM_TRY(check_attn(c, &s->u.attn));
+    WANT(c, width_out(c, 0) == s->u.attn.heads * s->u.attn.v_dim);
+    return LLM_OK;
+}
+
+static int32_t (*const checks[LM_STEP_COUNT])(const context *c) = {
+    [LM_STEP_EMBED] = check_embed,
+    [LM_STEP_GATHER_ROWS] = check_same_width,
+    [LM_STEP_COPY] = check_copy,
+    [LM_STEP_CONCAT] = check_concat,
+    [LM_STEP_ADD] = check_add,
+    [LM_STEP_ROW_ADD] = check_row_add,
+    [LM_STEP_SCALE] = check_same_width,
+    [LM_STEP_NORM] = check_norm,
+    [LM_STEP_ACT_MUL] = check_act_mul,
+    [LM_STEP_LINEAR] = check_linear,
+    [LM_STEP_LINEAR_HEADS] = check_heads,
+    [LM_STEP_LINEAR_EXPERT] = check_expert,
+    [LM_STEP_ROUTE_TOPK] = check_route_topk,
+    [LM_STEP_COMBINE] = check_combine,
+    [LM_STEP_ROPE] = check_rope,
+    [LM_STEP_KV_APPEND] = check_append,
+    [LM_STEP_ATTN_PAGED] = check_attn_paged,
+    [LM_STEP_CONV_STATE] = check_state,
+    [LM_STEP_SCAN_STATE] = check_state,
+    [LM_STEP_POOL] = check_same_width,
+    [LM_STEP_TAP] = check_same_width,
+    [LM_STEP_SAMPLE_ROW] = check_sample_row,
+    [LM_STEP_ALL_REDUCE] = check_same_width,
+    [LM_STEP_QKV_ROPE_APPEND] = check_qkv,
+    [LM_STEP_ATTN_OUT] = check_attn_out,
+    [LM_STEP_GLU_FFN] = check_ffn,
+    [LM_STEP_MOE_FFN] = check_moe,
+    [LM_STEP_HEAD] = check_head,
+};
+
+static int32_t check_step(const context *c)
+{
+    if (checks[c->s->kind] == NULL)
+        return lm_fail(LLM_E_UNSUPPORTED, "the step '%s' is not built yet", lm_step_name(c->s->kind));
+    return checks[c->s->kind](c);
 }
 
 int32_t lm_graph_check(const lm_network *n, const lm_graph *g)

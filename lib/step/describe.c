@@ -37,10 +37,9 @@ static void add_cost(void *user, const lm_linear *l)
     c->cost.weight_bytes += w->bytes / w->experts * times;
 }
 
-lm_step_cost lm_step_cost_of(const lm_network *n, const lm_graph *g, const lm_step *step)
+lm_step_cost lm_step_cost_of(const lm_network *n, const lm_step *step)
 {
     cost_context c = {n, 1, {0, 0}};
-    (void)g;
     if (step->kind == LM_STEP_MOE_FFN)
         c.used = step->u.moe.route.used;
     if (step->kind == LM_STEP_LINEAR_EXPERT)
@@ -81,10 +80,9 @@ static void put_attn(line *l, const lm_attn *a)
         put(l, " softcap %g", (double)a->softcap);
 }
 
-void lm_step_print(const lm_network *n, const lm_graph *g, const lm_step *step, char *text, size_t size)
+void lm_step_print(const lm_network *n, const lm_step *step, char *text, size_t size)
 {
     line l = {text, size, 0};
-    (void)g;
     if (size > 0)
         text[0] = '\0';
     if (step->layer == 0xffff)

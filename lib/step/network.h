@@ -98,11 +98,10 @@ typedef struct lm_step_cost {
     uint64_t flops;        /* per row; attention without the part that grows with length */
     uint64_t weight_bytes; /* read once per run however many rows */
 } lm_step_cost;
-lm_step_cost lm_step_cost_of(const lm_network *n, const lm_graph *g, const lm_step *step);
+lm_step_cost lm_step_cost_of(const lm_network *n, const lm_step *step);
 
 /* One line of text, cut at `size`: "L03 attn_paged s4 -> s5 heads 8/4 dim 64 cache 3". */
-void lm_step_print(const lm_network *n, const lm_graph *g, const lm_step *step, char *line,
-                   size_t size);
+void lm_step_print(const lm_network *n, const lm_step *step, char *line, size_t size);
 
 /* Where each slot lies in one workspace, reusing memory once a slot is dead. */
 typedef struct lm_slot_place {

@@ -94,14 +94,14 @@ static void test_builder__printed(void **state)
     every_kind_init(&k);
     for (size_t i = 0; i < k.network.decode.n_steps; i++) {
         const lm_step *s = &k.network.decode.steps[i];
-        lm_step_print(&k.network, &k.network.decode, s, line, sizeof line);
+        lm_step_print(&k.network, s, line, sizeof line);
         char name[32] = "";
         const char *kind = lm_step_name(s->kind);
         for (size_t c = 0; kind[c] != '\0'; c++)
             name[c] = (char)(kind[c] >= 'A' && kind[c] <= 'Z' ? kind[c] - 'A' + 'a' : kind[c]);
         if (strstr(line, name) == NULL)
             fail_msg("'%s' does not name %s", line, name);
-        lm_step_print(&k.network, &k.network.decode, s, small, sizeof small);
+        lm_step_print(&k.network, s, small, sizeof small);
         assert_true(strlen(small) < sizeof small);
         assert_int_equal(strncmp(line, small, strlen(small)), 0);
     }
@@ -116,11 +116,11 @@ static void test_builder__costs(void **state)
     every_kind_init(&k);
     const lm_graph *g = &k.network.decode;
     const lm_step *head = &g->steps[every_kind_find(&k, LM_STEP_HEAD)];
-    lm_step_cost cost = lm_step_cost_of(&k.network, g, head);
+    lm_step_cost cost = lm_step_cost_of(&k.network, head);
     assert_int_equal(cost.flops, 2 * 30 * 24);
     assert_int_equal(cost.weight_bytes, 4 * 30 * 24);
     const lm_step *expert = &g->steps[every_kind_find(&k, LM_STEP_LINEAR_EXPERT)];
-    cost = lm_step_cost_of(&k.network, g, expert);
+    cost = lm_step_cost_of(&k.network, expert);
     assert_int_equal(cost.flops, 2 * 2 * 20 * 24);
     assert_int_equal(cost.weight_bytes, 2 * 4 * 20 * 24);
     every_kind_finish(&k);
