@@ -116,17 +116,24 @@ static int32_t feed_from(const llm_session *s, const llm_feed_params *given, uin
     return LLM_OK;
 }
 
+/* Tokens, or rows where `tokens` is NULL. */
+static int32_t append(llm_session *session, const llm_token *tokens, const float *rows, uint64_t n,
+                      const llm_feed_params *params)
+{
+    lm_feed feed;
+    uint32_t flags;
+    LM_TRY(feed_from(session, params, n, &feed, &flags));
+    LM_TRY(enter(session));
+    return leave(session, lm_session_feed(session->inner, tokens, rows, n, &feed));
+}
+
 LLM_API int32_t llm_session_feed(llm_session *session, const llm_token *tokens, uint64_t n_tokens,
                                  const llm_feed_params *params)
 {
     lm_want(session, "session");
-    lm_feed feed;
-    uint32_t flags;
     if (tokens == NULL && n_tokens > 0)
         return lm_fail(LLM_E_INVALID, "%s: tokens is NULL", __func__);
-    LM_TRY(feed_from(session, params, n_tokens, &feed, &flags));
-    LM_TRY(enter(session));
-    return leave(session, lm_session_feed(session->inner, tokens, NULL, n_tokens, &feed));
+    return append(session, tokens, NULL, n_tokens, params);
 }
 
 LLM_API int32_t llm_session_feed_text(llm_session *session, const char *text,
@@ -147,13 +154,9 @@ LLM_API int32_t llm_session_feed_embeddings(llm_session *session, const float *r
                                             const llm_feed_params *params)
 {
     lm_want(session, "session");
-    lm_feed feed;
-    uint32_t flags;
     if (rows == NULL && n_rows > 0)
         return lm_fail(LLM_E_INVALID, "%s: rows is NULL", __func__);
-    LM_TRY(feed_from(session, params, n_rows, &feed, &flags));
-    LM_TRY(enter(session));
-    return leave(session, lm_session_feed(session->inner, NULL, rows, n_rows, &feed));
+    return append(session, NULL, rows, n_rows, params);
 }
 
 LLM_API int32_t llm_session_sync(llm_session *session, const llm_token *tokens, uint64_t n_tokens,
