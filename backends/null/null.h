@@ -23,7 +23,7 @@ enum {
 #define X(name) LNULL_##name,
     LNULL_CALLS(X)
 #undef X
-    LNULL_CALL_COUNT,
+        LNULL_CALL_COUNT,
     LNULL_ANY = LNULL_CALL_COUNT
 };
 

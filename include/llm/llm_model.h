@@ -22,13 +22,13 @@ extern "C" {
 
 typedef struct llm_model_params {
     uint32_t struct_size;
-    uint32_t load;             /* LLM_LOAD_... */
-    uint32_t source;           /* LLM_SOURCE_..., for paths and descriptors */
-    uint32_t context;          /* longest sequence, at most what the model was trained for; 0: that */
-    const char *devices;       /* "cpu", "vulkan:0,cpu", "cpu:0=2G"; NULL: "cpu" */
-    uint64_t budget;           /* hard bound of the bytes libllm asks for, weights, workspace and cache
+    uint32_t load;       /* LLM_LOAD_... */
+    uint32_t source;     /* LLM_SOURCE_..., for paths and descriptors */
+    uint32_t context;    /* longest sequence, at most what the model was trained for; 0: that */
+    const char *devices; /* "cpu", "vulkan:0,cpu", "cpu:0=2G"; NULL: "cpu" */
+    uint64_t budget;     /* hard bound of the bytes libllm asks for, weights, workspace and cache
                                   together; 0: none. A mapping of the file is not counted. */
-    llm_progress_fn progress;  /* called while weights load; may cancel; must not use the model */
+    llm_progress_fn progress; /* called while weights load; may cancel; must not use the model */
     void *progress_user;
 } llm_model_params;
 
@@ -45,8 +45,8 @@ typedef struct llm_reader {
 
 /* Opens "model.gguf", or the first file of a split set "model-00001-of-00003.gguf" with its siblings.
  * Thread-safety: any thread. */
-LLM_API int32_t llm_model_open(llm_runtime *runtime, const char *path, const llm_model_params *params,
-                               llm_model **out);
+LLM_API int32_t llm_model_open(llm_runtime *runtime, const char *path,
+                               const llm_model_params *params, llm_model **out);
 
 /* The same from an open file descriptor, which stays the caller's and may be closed afterwards.
  * Thread-safety: any thread. */
@@ -80,14 +80,14 @@ LLM_API void llm_model_release(llm_model *model);
 
 typedef struct llm_model_info {
     uint32_t struct_size;
-    uint32_t loaded;           /* 1: weights are there */
-    char architecture[64];     /* "llama" */
+    uint32_t loaded;                                           /* 1: weights are there */
+    char architecture[64];                                     /* "llama" */
     uint32_t n_vocab, n_layers, width, context_train, context; /* behind n_vocab: 0 with
                                                                   LLM_LOAD_VOCAB */
-    uint32_t has_tokenizer;    /* 0: llm_model_tokenizer() would fail */
-    uint32_t makes_text;       /* 0: an encoder; use llm_embed() */
+    uint32_t has_tokenizer; /* 0: llm_model_tokenizer() would fail */
+    uint32_t makes_text;    /* 0: an encoder; use llm_embed() */
     uint32_t reserved;
-    uint64_t parameters;       /* values in all tensors */
+    uint64_t parameters; /* values in all tensors */
     uint64_t file_bytes;
     uint64_t n_tensors, n_metadata, n_steps;
 } llm_model_info;
@@ -99,15 +99,15 @@ LLM_API int32_t llm_model_get_info(const llm_model *model, llm_model_info *out);
 /* A metadata value. Arrays have LLM_KIND_... of their items, `is_array` 1 and are read item by item. */
 typedef struct llm_metadata {
     uint32_t struct_size;
-    uint32_t kind;             /* LLM_KIND_INT, _FLOAT, _BOOL or _STRING */
+    uint32_t kind; /* LLM_KIND_INT, _FLOAT, _BOOL or _STRING */
     uint32_t is_array;
     uint32_t reserved;
-    uint64_t count;            /* items; 1 when no array */
-    const char *key;           /* NUL-terminated; lives as long as the model */
-    const char *text;          /* LLM_KIND_STRING: NUL-terminated; lives as long as the model */
+    uint64_t count;   /* items; 1 when no array */
+    const char *key;  /* NUL-terminated; lives as long as the model */
+    const char *text; /* LLM_KIND_STRING: NUL-terminated; lives as long as the model */
     uint64_t text_size;
-    int64_t integer;           /* LLM_KIND_INT, _BOOL; INT64_MAX for what is larger */
-    double number;             /* LLM_KIND_FLOAT; also set for integers */
+    int64_t integer; /* LLM_KIND_INT, _BOOL; INT64_MAX for what is larger */
+    double number;   /* LLM_KIND_FLOAT; also set for integers */
 } llm_metadata;
 
 /* Item `item` (0 when no array) of the index-th pair; LLM_E_NOT_FOUND behind the last.
@@ -123,9 +123,9 @@ LLM_API int32_t llm_model_metadata_find(const llm_model *model, const char *key,
 typedef struct llm_tensor_info {
     uint32_t struct_size;
     uint32_t n_dims;
-    const char *name;          /* lives as long as the model */
-    const char *format;        /* "q4_k"; static */
-    uint64_t dims[4];          /* dims[0] lies contiguous */
+    const char *name;   /* lives as long as the model */
+    const char *format; /* "q4_k"; static */
+    uint64_t dims[4];   /* dims[0] lies contiguous */
     uint64_t bytes;
     uint64_t file_offset;
 } llm_tensor_info;
@@ -143,11 +143,11 @@ LLM_API int32_t llm_model_tensor_values(const llm_model *model, uint64_t index, 
 
 typedef struct llm_step_info {
     uint32_t struct_size;
-    uint32_t segment;          /* straight pieces that run on one device each */
+    uint32_t segment; /* straight pieces that run on one device each */
     char device[40];
-    char text[216];            /* "L03 attn_paged s4 -> s5 heads 8/4 dim 64 cache 3" */
-    uint64_t flops;            /* per row */
-    uint64_t weight_bytes;     /* read per run */
+    char text[216];        /* "L03 attn_paged s4 -> s5 heads 8/4 dim 64 cache 3" */
+    uint64_t flops;        /* per row */
+    uint64_t weight_bytes; /* read per run */
 } llm_step_info;
 
 /* The index-th step as the devices will run it; LLM_E_NOT_FOUND behind the last.
@@ -160,19 +160,19 @@ typedef struct llm_memory_plan {
     uint32_t struct_size;
     uint32_t page_tokens;
     char device[40];
-    uint64_t weights;          /* copied or repacked onto the device */
-    uint64_t workspace;        /* programs */
-    uint64_t cache_fixed;      /* tables of the cache */
-    uint64_t cache_page;       /* one page of every token group; pages are taken as sequences grow */
-    uint64_t cache_sequence;   /* fixed state of one sequence (recurrent models) */
-    uint64_t cache_full;       /* one sequence of the engine's whole context */
-    uint64_t mapped;           /* used in place from the mapped file; not counted by the budget */
+    uint64_t weights;        /* copied or repacked onto the device */
+    uint64_t workspace;      /* programs */
+    uint64_t cache_fixed;    /* tables of the cache */
+    uint64_t cache_page;     /* one page of every token group; pages are taken as sequences grow */
+    uint64_t cache_sequence; /* fixed state of one sequence (recurrent models) */
+    uint64_t cache_full;     /* one sequence of the engine's whole context */
+    uint64_t mapped;         /* used in place from the mapped file; not counted by the budget */
 } llm_memory_plan;
 
 /* The plan of the index-th device of the model's list; LLM_E_NOT_FOUND behind the last.
  * Thread-safety: any thread. */
-LLM_API int32_t llm_model_plan(const llm_model *model, const llm_engine_params *params, uint32_t index,
-                               llm_memory_plan *out);
+LLM_API int32_t llm_model_plan(const llm_model *model, const llm_engine_params *params,
+                               uint32_t index, llm_memory_plan *out);
 
 /* The model's tokenizer, retained for the caller.
  * Thread-safety: any thread. */

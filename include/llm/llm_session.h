@@ -25,15 +25,15 @@ extern "C" {
 
 typedef struct llm_session_params {
     uint32_t struct_size;
-    uint32_t set_mask;             /* LLM_SESSION_SET_... */
-    llm_engine *engine;            /* NULL: the model's default engine */
-    uint32_t context;              /* most tokens of the timeline, at most the engine's; 0: the engine's */
-    uint32_t max_tokens;           /* of one generation, not 0, when its bit is set; otherwise no bound */
-    const llm_sampler *sampler;    /* copied; NULL: always the most likely token */
-    const char *const *stops;      /* [n_stops] texts that end a generation; copied */
+    uint32_t set_mask;   /* LLM_SESSION_SET_... */
+    llm_engine *engine;  /* NULL: the model's default engine */
+    uint32_t context;    /* most tokens of the timeline, at most the engine's; 0: the engine's */
+    uint32_t max_tokens; /* of one generation, not 0, when its bit is set; otherwise no bound */
+    const llm_sampler *sampler; /* copied; NULL: always the most likely token */
+    const char *const *stops;   /* [n_stops] texts that end a generation; copied */
     uint32_t n_stops;
-    uint32_t top_n;                /* alternatives reported with each token, at most 32 */
-    uint64_t salt;                 /* sessions share prefixes only with the same salt */
+    uint32_t top_n; /* alternatives reported with each token, at most 32 */
+    uint64_t salt;  /* sessions share prefixes only with the same salt */
 } llm_session_params;
 
 typedef struct llm_alternative {
@@ -44,34 +44,40 @@ typedef struct llm_alternative {
 /* One generated token and the text that became whole with it. */
 typedef struct llm_piece {
     uint32_t struct_size;
-    uint32_t finish;               /* LLM_FINISH_..., with LLM_DONE */
-    const char *text;              /* whole UTF-8 characters, not NUL-terminated; until the next call */
-    uint64_t size;                 /* may be 0 while a character or a stop string is incomplete */
-    llm_token token;               /* -1: no token, only text that had been held back; with LLM_DONE the
+    uint32_t finish;  /* LLM_FINISH_..., with LLM_DONE */
+    const char *text; /* whole UTF-8 characters, not NUL-terminated; until the next call */
+    uint64_t size;    /* may be 0 while a character or a stop string is incomplete */
+    llm_token token;  /* -1: no token, only text that had been held back; with LLM_DONE the
                                       token that ended the generation, if one did */
-    float logprob;                 /* natural logarithm of the model's own probability of the token; 0
+    float logprob;    /* natural logarithm of the model's own probability of the token; 0
                                       unless the session was created with top_n */
-    const llm_alternative *top;    /* [n_top] the most likely tokens; until the next call */
+    const llm_alternative *top; /* [n_top] the most likely tokens; until the next call */
     uint32_t n_top;
     uint32_t reserved;
 } llm_piece;
 
 #ifdef __cplusplus
-#define LLM_PIECE_INIT {sizeof(llm_piece), 0, nullptr, 0, -1, 0, nullptr, 0, 0}
+#define LLM_PIECE_INIT                                                                             \
+    {                                                                                              \
+        sizeof(llm_piece), 0, nullptr, 0, -1, 0, nullptr, 0, 0                                     \
+    }
 #else
-#define LLM_PIECE_INIT {sizeof(llm_piece), 0, NULL, 0, -1, 0, NULL, 0, 0}
+#define LLM_PIECE_INIT                                                                             \
+    {                                                                                              \
+        sizeof(llm_piece), 0, NULL, 0, -1, 0, NULL, 0, 0                                           \
+    }
 #endif
 
 /* More than the tokens themselves about a feed. */
 typedef struct llm_feed_params {
     uint32_t struct_size;
-    uint32_t encode_flags;         /* LLM_ENCODE_..., for llm_session_feed_text() */
-    uint32_t chunk;                /* tokens per run; 0: as many as the engine takes */
+    uint32_t encode_flags; /* LLM_ENCODE_..., for llm_session_feed_text() */
+    uint32_t chunk;        /* tokens per run; 0: as many as the engine takes */
     uint32_t reserved;
-    float *logits;                 /* [tokens, vocabulary] of every token computed, or NULL; not for
+    float *logits;            /* [tokens, vocabulary] of every token computed, or NULL; not for
                                       llm_session_feed_text() */
-    uint64_t logits_capacity;      /* floats there */
-    llm_progress_fn progress;      /* tokens done of all, after every run; may cancel */
+    uint64_t logits_capacity; /* floats there */
+    llm_progress_fn progress; /* tokens done of all, after every run; may cancel */
     void *progress_user;
 } llm_feed_params;
 
@@ -99,8 +105,8 @@ LLM_API int32_t llm_session_feed_text(llm_session *session, const char *text,
 
 /* Appends rows of the model's width, one behind the other, in place of tokens (images, soft prompts).
  * Thread-safety: one thread at a time. */
-LLM_API int32_t llm_session_feed_embeddings(llm_session *session, const float *rows, uint64_t n_rows,
-                                            const llm_feed_params *params);
+LLM_API int32_t llm_session_feed_embeddings(llm_session *session, const float *rows,
+                                            uint64_t n_rows, const llm_feed_params *params);
 
 /* Makes the timeline exactly these tokens, at least one: keeps what matches, reuses what other sessions
  * computed, computes the rest. `reused` (may be NULL) receives the number of tokens not computed; logits
@@ -146,8 +152,8 @@ LLM_API int32_t llm_session_set_sampler(llm_session *session, const llm_sampler 
 
 /* Replaces the stop strings (copied) and the bound of one generation (0: none).
  * Thread-safety: one thread at a time. */
-LLM_API int32_t llm_session_set_stops(llm_session *session, const char *const *stops, uint32_t n_stops,
-                                      uint32_t max_tokens);
+LLM_API int32_t llm_session_set_stops(llm_session *session, const char *const *stops,
+                                      uint32_t n_stops, uint32_t max_tokens);
 
 /* --- cancelling -------------------------------------------------------------------------------------------- */
 

@@ -8,9 +8,9 @@
 extern "C" {
 #endif
 
-#define LLM_ENCODE_NO_SPECIAL    1u /* leave out the BOS, EOS, ... that the model's rules add */
-#define LLM_ENCODE_LITERAL       2u /* "<|im_end|>" in the text is just text */
-#define LLM_DECODE_SHOW_SPECIAL  1u /* control tokens as their text; otherwise they are nothing */
+#define LLM_ENCODE_NO_SPECIAL   1u /* leave out the BOS, EOS, ... that the model's rules add */
+#define LLM_ENCODE_LITERAL      2u /* "<|im_end|>" in the text is just text */
+#define LLM_DECODE_SHOW_SPECIAL 1u /* control tokens as their text; otherwise they are nothing */
 
 /* Which token, for llm_tokenizer_special(): begin and end of a text, of a turn, of a message; unknown;
  * separator; padding; and those of encoders. */
@@ -27,9 +27,9 @@ extern "C" {
 typedef struct llm_token_info {
     uint32_t struct_size;
     uint32_t is_control;
-    uint32_t is_end;           /* ends a generation */
+    uint32_t is_end; /* ends a generation */
     uint32_t reserved;
-    const char *text;          /* as in the vocabulary, not NUL-terminated; lives as long as the tokenizer */
+    const char *text; /* as in the vocabulary, not NUL-terminated; lives as long as the tokenizer */
     uint64_t text_size;
 } llm_token_info;
 
@@ -45,9 +45,9 @@ LLM_API void llm_tokenizer_release(llm_tokenizer *tokenizer);
  * NULL with capacity 0 to ask for the number; when the buffer is too small the number is written to
  * *count and LLM_E_BUFFER returned.
  * Thread-safety: any thread. */
-LLM_API int32_t llm_tokenizer_encode(const llm_tokenizer *tokenizer, const char *text, uint64_t size,
-                                     uint32_t flags, llm_token *ids, uint64_t capacity,
-                                     uint64_t *count);
+LLM_API int32_t llm_tokenizer_encode(const llm_tokenizer *tokenizer, const char *text,
+                                     uint64_t size, uint32_t flags, llm_token *ids,
+                                     uint64_t capacity, uint64_t *count);
 
 /* The text of ids; not NUL-terminated. Buffer rules as above. An id that does not exist is LLM_E_INVALID.
  * May end in the middle of a character when
@@ -67,7 +67,8 @@ LLM_API llm_token llm_tokenizer_special(const llm_tokenizer *tokenizer, uint32_t
 
 /* The id-th token of the vocabulary; LLM_E_NOT_FOUND when there is none.
  * Thread-safety: any thread. */
-LLM_API int32_t llm_tokenizer_token(const llm_tokenizer *tokenizer, llm_token id, llm_token_info *out);
+LLM_API int32_t llm_tokenizer_token(const llm_tokenizer *tokenizer, llm_token id,
+                                    llm_token_info *out);
 
 #ifdef __cplusplus
 }

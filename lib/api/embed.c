@@ -17,8 +17,8 @@ static int32_t run_encoder(lm_engine *e, const llm_token *tokens, uint32_t n, fl
     return rc;
 }
 
-static int32_t embed(const llm_engine *engine, const llm_token *tokens, uint64_t n, float *embedding,
-                     uint32_t capacity, uint32_t *count)
+static int32_t embed(const llm_engine *engine, const llm_token *tokens, uint64_t n,
+                     float *embedding, uint32_t capacity, uint32_t *count)
 {
     lm_engine *e = engine->inner;
     const lm_network *network = e->network;
@@ -27,8 +27,8 @@ static int32_t embed(const llm_engine *engine, const llm_token *tokens, uint64_t
         return lm_fail(LLM_E_UNSUPPORTED, "this model makes text; embeddings need an encoder");
     *count = graph->slots[graph->result].width;
     if (*count > capacity)
-        return lm_fail(LLM_E_BUFFER, "an embedding has %u floats; there is room for %u", (unsigned)*count,
-                       (unsigned)capacity);
+        return lm_fail(LLM_E_BUFFER, "an embedding has %u floats; there is room for %u",
+                       (unsigned)*count, (unsigned)capacity);
     uint32_t most = lm_min_u32(e->options.shape.limits.rows, e->options.shape.context);
     if (n == 0 || n > most)
         return lm_fail(n == 0 ? LLM_E_INVALID : LLM_E_CONTEXT_FULL,

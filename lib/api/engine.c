@@ -23,17 +23,21 @@ static int32_t check_sizes(const llm_model *model, const lm_engine_options *o)
 {
     const lm_engine_shape *s = &o->shape;
     if (!lm_is_pow2(s->page_tokens) || s->page_tokens < 16 || s->page_tokens > 128)
-        return lm_fail(LLM_E_INVALID, "llm_engine_params: page_tokens is %u; take 16, 32, 64 or 128",
+        return lm_fail(LLM_E_INVALID,
+                       "llm_engine_params: page_tokens is %u; take 16, 32, 64 or 128",
                        (unsigned)s->page_tokens);
     if (s->context > model->inner->context)
-        return lm_fail(LLM_E_LIMIT, "llm_engine_params: a context of %u; the model was opened for %u",
+        return lm_fail(LLM_E_LIMIT,
+                       "llm_engine_params: a context of %u; the model was opened for %u",
                        (unsigned)s->context, (unsigned)model->inner->context);
-    if (s->limits.rows > MOST_ROWS || s->limits.seqs > s->limits.rows || s->limits.wanted > s->limits.rows)
-        return lm_fail(LLM_E_INVALID,
-                       "llm_engine_params: %u rows, %u sequences, %u outputs; at most %u rows, and no "
-                       "more sequences or outputs than rows",
-                       (unsigned)s->limits.rows, (unsigned)s->limits.seqs, (unsigned)s->limits.wanted,
-                       (unsigned)MOST_ROWS);
+    if (s->limits.rows > MOST_ROWS || s->limits.seqs > s->limits.rows ||
+        s->limits.wanted > s->limits.rows)
+        return lm_fail(
+            LLM_E_INVALID,
+            "llm_engine_params: %u rows, %u sequences, %u outputs; at most %u rows, and no "
+            "more sequences or outputs than rows",
+            (unsigned)s->limits.rows, (unsigned)s->limits.seqs, (unsigned)s->limits.wanted,
+            (unsigned)MOST_ROWS);
     return LLM_OK;
 }
 
@@ -52,7 +56,8 @@ int32_t lm_engine_options_from(const llm_model *model, const llm_engine_params *
 {
     llm_engine_params p;
     LM_TRY(lm_params_in(&p, sizeof p, given, "llm_engine_params"));
-    LM_TRY(lm_flags_check(p.flags, LLM_ENGINE_NO_SHARING | LLM_ENGINE_UNFUSED, "llm_engine_params.flags"));
+    LM_TRY(lm_flags_check(p.flags, LLM_ENGINE_NO_SHARING | LLM_ENGINE_UNFUSED,
+                          "llm_engine_params.flags"));
     const lm_network *n = &model->inner->network;
     memset(out, 0, sizeof *out);
     lm_engine_shape *s = &out->shape;
@@ -72,7 +77,8 @@ int32_t lm_engine_options_from(const llm_model *model, const llm_engine_params *
     for (uint32_t g = 0; g < n->n_groups; g++) {
         uint64_t most = (uint64_t)lm_engine_group_pages(n, s, g) * 256u;
         uint32_t bound = n->groups[g].kind == LM_CACHE_STATE ? MOST_STATES : MOST_PAGES;
-        s->max_pages[g] = most < bound && n->groups[g].kind != LM_CACHE_STATE ? (uint32_t)most : bound;
+        s->max_pages[g] =
+            most < bound && n->groups[g].kind != LM_CACHE_STATE ? (uint32_t)most : bound;
     }
     return LLM_OK;
 }
@@ -110,7 +116,8 @@ void lm_engine_handle_destroy(llm_engine *engine)
     LM_DELETE(&engine->model->runtime->alloc, engine);
 }
 
-LLM_API int32_t llm_engine_create(llm_model *model, const llm_engine_params *params, llm_engine **out)
+LLM_API int32_t llm_engine_create(llm_model *model, const llm_engine_params *params,
+                                  llm_engine **out)
 {
     lm_want(model, "model");
     lm_want(out, "out");

@@ -18,42 +18,43 @@ struct llm_runtime {
     lm_allocator alloc;
     lm_log log;
     lm_limits limits;
-    lm_os_mutex mutex;       /* guards the registry */
+    lm_os_mutex mutex; /* guards the registry */
     lm_registry registry;
 };
 
 struct llm_model {
     lm_refcount refs;
-    llm_runtime *runtime;    /* retained */
+    llm_runtime *runtime; /* retained */
     lm_model *inner;
     lm_placement *placement; /* NULL: vocabulary only, or no network */
     lm_part_status placement_status;
     uint64_t budget;
-    lm_os_mutex mutex;       /* guards loading and making the default engine */
-    llm_engine *engine;      /* the default one, owned: made when first wanted, kept as long as the model */
+    lm_os_mutex mutex; /* guards loading and making the default engine */
+    llm_engine
+        *engine; /* the default one, owned: made when first wanted, kept as long as the model */
 };
 
 /* A tokenizer handle is its model seen from another side. */
 struct llm_tokenizer {
     lm_refcount refs;
-    llm_model *model;        /* retained */
+    llm_model *model; /* retained */
 };
 
 struct llm_engine {
-    lm_refcount refs;        /* of a default engine unused: who holds it holds its model */
-    llm_model *model;        /* retained; by a default engine: its owner */
+    lm_refcount refs; /* of a default engine unused: who holds it holds its model */
+    llm_model *model; /* retained; by a default engine: its owner */
     lm_engine *inner;
     bool is_default;
 };
 
 struct llm_session {
-    llm_engine *engine;      /* retained */
+    llm_engine *engine; /* retained */
     lm_session *inner;
     _Atomic uint32_t busy;
 };
 
 struct llm_sampler {
-    llm_runtime *runtime;    /* retained */
+    llm_runtime *runtime; /* retained */
     lm_chain *chain;
     _Atomic uint32_t busy;
 };

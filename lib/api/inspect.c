@@ -13,7 +13,8 @@ LLM_API int32_t llm_model_get_info(const llm_model *model, llm_model_info *out)
     memset(&info, 0, sizeof info);
     info.loaded = model->placement != NULL && model->placement->loaded;
     lm_gguf_string name;
-    if (lm_gguf_get_string(g, "general.architecture", &name) >= 0 && name.size < sizeof info.architecture)
+    if (lm_gguf_get_string(g, "general.architecture", &name) >= 0 &&
+        name.size < sizeof info.architecture)
         memcpy(info.architecture, name.data, name.size);
     info.n_vocab = m->tokenizer != NULL ? lm_tokenizer_size(m->tokenizer) : m->h.n_vocab;
     if (m->h.n_vocab > info.n_vocab)
@@ -35,7 +36,8 @@ LLM_API int32_t llm_model_get_info(const llm_model *model, llm_model_info *out)
 }
 
 /* How each stored type is told. */
-static int32_t fill_value(const lm_gguf *g, const lm_gguf_pair *pair, uint64_t item, llm_metadata *v)
+static int32_t fill_value(const lm_gguf *g, const lm_gguf_pair *pair, uint64_t item,
+                          llm_metadata *v)
 {
     switch (pair->value.type) {
     case LM_GGUF_STRING: {
@@ -70,7 +72,8 @@ static int32_t fill_value(const lm_gguf *g, const lm_gguf_pair *pair, uint64_t i
     }
 }
 
-static int32_t describe_pair(const lm_gguf *g, const lm_gguf_pair *pair, uint64_t item, llm_metadata *out)
+static int32_t describe_pair(const lm_gguf *g, const lm_gguf_pair *pair, uint64_t item,
+                             llm_metadata *out)
 {
     llm_metadata v;
     memset(&v, 0, sizeof v);
@@ -91,7 +94,8 @@ LLM_API int32_t llm_model_metadata_at(const llm_model *model, uint64_t index, ui
     lm_want(model, "model");
     const lm_gguf *g = model->inner->gguf;
     if (index >= g->n_pairs)
-        return lm_fail(LLM_E_NOT_FOUND, "there is no metadata number %llu", (unsigned long long)index);
+        return lm_fail(LLM_E_NOT_FOUND, "there is no metadata number %llu",
+                       (unsigned long long)index);
     return describe_pair(g, &g->pairs[index], item, out);
 }
 
@@ -112,7 +116,8 @@ LLM_API int32_t llm_model_tensor_at(const llm_model *model, uint64_t index, llm_
     lm_want(model, "model");
     const lm_gguf *g = model->inner->gguf;
     if (index >= g->n_tensors)
-        return lm_fail(LLM_E_NOT_FOUND, "there is no tensor number %llu", (unsigned long long)index);
+        return lm_fail(LLM_E_NOT_FOUND, "there is no tensor number %llu",
+                       (unsigned long long)index);
     const lm_gguf_tensor *t = &g->tensors[index];
     llm_tensor_info info;
     memset(&info, 0, sizeof info);
@@ -131,17 +136,20 @@ LLM_API int32_t llm_model_tensor_values(const llm_model *model, uint64_t index, 
     lm_want(model, "model");
     const lm_gguf *g = model->inner->gguf;
     if (index >= g->n_tensors)
-        return lm_fail(LLM_E_NOT_FOUND, "there is no tensor number %llu", (unsigned long long)index);
+        return lm_fail(LLM_E_NOT_FOUND, "there is no tensor number %llu",
+                       (unsigned long long)index);
     const lm_gguf_tensor *t = &g->tensors[index];
     const lm_format *f = t->format;
     if (f->decode == NULL)
         return lm_fail(LLM_E_UNSUPPORTED, "tensor '%s' is stored as %s, which holds no floats",
                        t->name.data, f->name);
-    if (first > t->count || count > t->count - first || first % f->block != 0 || count % f->block != 0)
-        return lm_fail(LLM_E_INVALID,
-                       "tensor '%s' has %llu values in blocks of %u; [%llu, +%llu) is no range of those",
-                       t->name.data, (unsigned long long)t->count, (unsigned)f->block,
-                       (unsigned long long)first, (unsigned long long)count);
+    if (first > t->count || count > t->count - first || first % f->block != 0 ||
+        count % f->block != 0)
+        return lm_fail(
+            LLM_E_INVALID,
+            "tensor '%s' has %llu values in blocks of %u; [%llu, +%llu) is no range of those",
+            t->name.data, (unsigned long long)t->count, (unsigned)f->block,
+            (unsigned long long)first, (unsigned long long)count);
     if (count == 0)
         return LLM_OK;
     lm_want(values, "values");
@@ -191,8 +199,8 @@ LLM_API int32_t llm_model_step_at(const llm_model *model, uint64_t index, llm_st
     return lm_params_out(out, &info, sizeof info, "llm_step_info");
 }
 
-LLM_API int32_t llm_model_plan(const llm_model *model, const llm_engine_params *params, uint32_t index,
-                               llm_memory_plan *out)
+LLM_API int32_t llm_model_plan(const llm_model *model, const llm_engine_params *params,
+                               uint32_t index, llm_memory_plan *out)
 {
     lm_want(model, "model");
     LM_TRY(need_placement(model));

@@ -11,8 +11,8 @@ static int32_t place(llm_model *m, const llm_model_params *p)
     uint32_t n_names;
     LM_TRY(lm_device_names(p->devices, names, &n_names));
     lm_os_mutex_lock(&m->runtime->mutex);
-    int32_t rc = lm_placement_create(&m->runtime->alloc, &m->runtime->registry, m->inner, names, n_names,
-                                     p->budget, &m->placement);
+    int32_t rc = lm_placement_create(&m->runtime->alloc, &m->runtime->registry, m->inner, names,
+                                     n_names, p->budget, &m->placement);
     lm_os_mutex_unlock(&m->runtime->mutex);
     return rc;
 }
@@ -40,7 +40,8 @@ static int32_t create(llm_runtime *rt, lm_gguf *gguf, const llm_model_params *p,
     m->runtime = rt;
     m->budget = p->budget;
     lm_runtime_retain(rt);
-    lm_model_options options = {.context = p->context, .vocabulary_only = p->load == LLM_LOAD_VOCAB};
+    lm_model_options options = {.context = p->context,
+                                .vocabulary_only = p->load == LLM_LOAD_VOCAB};
     int32_t rc = lm_model_create(&rt->alloc, &rt->log, gguf, &options, &m->inner);
     if (rc < 0)
         goto out;
@@ -66,8 +67,8 @@ static int32_t open_params(const char *call, llm_runtime *rt, const llm_model_pa
         return lm_fail(LLM_E_INVALID, "%s: %s is NULL", call, rt == NULL ? "runtime" : "out");
     LM_TRY(lm_params_in(p, sizeof *p, given, "llm_model_params"));
     if (p->load > LLM_LOAD_VOCAB || p->source > LLM_SOURCE_READ)
-        return lm_fail(LLM_E_INVALID, "llm_model_params: load is %u and source %u", (unsigned)p->load,
-                       (unsigned)p->source);
+        return lm_fail(LLM_E_INVALID, "llm_model_params: load is %u and source %u",
+                       (unsigned)p->load, (unsigned)p->source);
     return LLM_OK;
 }
 
@@ -76,20 +77,21 @@ static uint32_t source_mode(const llm_model_params *p)
     return p->source == LLM_SOURCE_READ ? (uint32_t)LM_SOURCE_READ : (uint32_t)LM_SOURCE_MAP;
 }
 
-LLM_API int32_t llm_model_open(llm_runtime *runtime, const char *path, const llm_model_params *params,
-                               llm_model **out)
+LLM_API int32_t llm_model_open(llm_runtime *runtime, const char *path,
+                               const llm_model_params *params, llm_model **out)
 {
     llm_model_params p;
     lm_gguf *gguf;
     LM_TRY(open_params(__func__, runtime, params, out, &p));
     lm_want(path, "path");
-    LM_TRY(lm_gguf_open_path(&runtime->alloc, &runtime->log, &runtime->limits, path, source_mode(&p),
-                             &gguf));
+    LM_TRY(lm_gguf_open_path(&runtime->alloc, &runtime->log, &runtime->limits, path,
+                             source_mode(&p), &gguf));
     int32_t rc = create(runtime, gguf, &p, out);
     return rc < 0 ? lm_fail_within(rc, "%s", path) : rc;
 }
 
-static int32_t open_source(llm_runtime *rt, lm_source *source, const llm_model_params *p, llm_model **out)
+static int32_t open_source(llm_runtime *rt, lm_source *source, const llm_model_params *p,
+                           llm_model **out)
 {
     lm_gguf *gguf;
     LM_TRY(lm_gguf_open_source(&rt->alloc, &rt->log, &rt->limits, source, &gguf));

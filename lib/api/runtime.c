@@ -57,7 +57,8 @@ LLM_API int32_t llm_runtime_create(const llm_runtime_params *params, llm_runtime
     if ((p.allocator.alloc == NULL) != (p.allocator.free == NULL))
         return lm_fail(LLM_E_INVALID, "llm_runtime_params: an allocator needs both alloc and free");
     if (p.threads > 4096)
-        return lm_fail(LLM_E_INVALID, "llm_runtime_params: %u threads; at most 4096", (unsigned)p.threads);
+        return lm_fail(LLM_E_INVALID, "llm_runtime_params: %u threads; at most 4096",
+                       (unsigned)p.threads);
     lm_allocator boot;
     lm_allocator_init(&boot, &p.allocator);
     llm_runtime *rt = boot.host.alloc(boot.host.user, sizeof *rt, LM_ALIGN);
@@ -116,7 +117,8 @@ LLM_API int32_t llm_runtime_device_at(llm_runtime *runtime, uint32_t index, llm_
     lm_os_mutex_lock(&runtime->mutex);
     for (size_t i = 0; i < sizeof modules / sizeof modules[0]; i++) {
         const lm_backend *ignored;
-        lm_registry_find(&runtime->registry, modules[i], &ignored); /* absent ones are passed over */
+        lm_registry_find(&runtime->registry, modules[i],
+                         &ignored); /* absent ones are passed over */
     }
     int32_t rc = lm_fail(LLM_E_NOT_FOUND, "there is no device number %u", (unsigned)index);
     for (uint32_t i = 0; i < runtime->registry.n_entries; i++) {
@@ -137,6 +139,7 @@ LLM_API int32_t llm_runtime_device_at(llm_runtime *runtime, uint32_t index, llm_
 LLM_API int32_t llm_runtime_memory(llm_runtime *runtime, llm_memory_use *out)
 {
     lm_want(runtime, "runtime");
-    llm_memory_use use = {sizeof use, 0, runtime->alloc.bytes, runtime->alloc.peak, runtime->alloc.calls};
+    llm_memory_use use = {sizeof use, 0, runtime->alloc.bytes, runtime->alloc.peak,
+                          runtime->alloc.calls};
     return lm_params_out(out, &use, sizeof use, "llm_memory_use");
 }

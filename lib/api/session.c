@@ -10,7 +10,8 @@ static int32_t enter(llm_session *s)
     uint32_t idle = 0;
     if (atomic_compare_exchange_strong(&s->busy, &idle, 1))
         return LLM_OK;
-    return lm_fail(LLM_E_BUSY, "another thread is using this session; a session serves one at a time");
+    return lm_fail(LLM_E_BUSY,
+                   "another thread is using this session; a session serves one at a time");
 }
 
 static int32_t leave(llm_session *s, int32_t rc)
@@ -25,9 +26,11 @@ static int32_t options_from(const llm_session_params *p, lm_session_options *out
 {
     LM_TRY(lm_flags_check(p->set_mask, LLM_SESSION_SET_MAX_TOKENS, "llm_session_params.set_mask"));
     if (p->top_n > 32)
-        return lm_fail(LLM_E_INVALID, "llm_session_params: top_n is %u; at most 32", (unsigned)p->top_n);
+        return lm_fail(LLM_E_INVALID, "llm_session_params: top_n is %u; at most 32",
+                       (unsigned)p->top_n);
     if (p->n_stops > 0 && p->stops == NULL)
-        return lm_fail(LLM_E_INVALID, "llm_session_params: NULL where %u stop strings were announced",
+        return lm_fail(LLM_E_INVALID,
+                       "llm_session_params: NULL where %u stop strings were announced",
                        (unsigned)p->n_stops);
     *out = (lm_session_options){
         .context = p->context,
@@ -38,12 +41,14 @@ static int32_t options_from(const llm_session_params *p, lm_session_options *out
         .stops = p->stops,
         .n_stops = p->n_stops};
     if ((p->set_mask & LLM_SESSION_SET_MAX_TOKENS) != 0 && p->max_tokens == 0)
-        return lm_fail(LLM_E_INVALID, "llm_session_params: max_tokens is set to 0; leave its bit out of "
-                                      "set_mask for no bound");
+        return lm_fail(LLM_E_INVALID,
+                       "llm_session_params: max_tokens is set to 0; leave its bit out of "
+                       "set_mask for no bound");
     return LLM_OK;
 }
 
-LLM_API int32_t llm_session_create(llm_model *model, const llm_session_params *params, llm_session **out)
+LLM_API int32_t llm_session_create(llm_model *model, const llm_session_params *params,
+                                   llm_session **out)
 {
     lm_want(model, "model");
     lm_want(out, "out");
@@ -99,8 +104,8 @@ LLM_API int32_t llm_session_fork(llm_session *session, llm_session **out)
 /* --- the timeline ----------------------------------------------------------------------------------------------- */
 
 /* The public feed parameters, with the room for logits checked against what will be written. */
-static int32_t feed_from(const llm_session *s, const llm_feed_params *given, uint64_t n, lm_feed *out,
-                         uint32_t *encode_flags)
+static int32_t feed_from(const llm_session *s, const llm_feed_params *given, uint64_t n,
+                         lm_feed *out, uint32_t *encode_flags)
 {
     llm_feed_params p;
     LM_TRY(lm_params_in(&p, sizeof p, given, "llm_feed_params"));
@@ -150,8 +155,8 @@ LLM_API int32_t llm_session_feed_text(llm_session *session, const char *text,
     return leave(session, lm_session_feed_text(session->inner, text, flags, &feed));
 }
 
-LLM_API int32_t llm_session_feed_embeddings(llm_session *session, const float *rows, uint64_t n_rows,
-                                            const llm_feed_params *params)
+LLM_API int32_t llm_session_feed_embeddings(llm_session *session, const float *rows,
+                                            uint64_t n_rows, const llm_feed_params *params)
 {
     lm_want(session, "session");
     if (rows == NULL && n_rows > 0)
@@ -183,8 +188,8 @@ LLM_API uint64_t llm_session_length(const llm_session *session)
     return session == NULL ? 0 : session->inner->length;
 }
 
-static int32_t copy_tokens(const lm_session *s, uint64_t first, llm_token *tokens, uint64_t capacity,
-                           uint64_t *count)
+static int32_t copy_tokens(const lm_session *s, uint64_t first, llm_token *tokens,
+                           uint64_t capacity, uint64_t *count)
 {
     if (first > s->length || (tokens == NULL && capacity > 0))
         return lm_fail(LLM_E_INVALID, "llm_session_tokens: from token %llu of %u, or NULL room",
@@ -203,7 +208,8 @@ LLM_API int32_t llm_session_tokens(const llm_session *session, uint64_t first, l
 {
     lm_want(session, "session");
     lm_want(count, "count");
-    llm_session *own = (llm_session *)(uintptr_t)session; /* only its mark of being in use changes */
+    llm_session *own =
+        (llm_session *)(uintptr_t)session; /* only its mark of being in use changes */
     LM_TRY(enter(own));
     return leave(own, copy_tokens(session->inner, first, tokens, capacity, count));
 }
@@ -216,7 +222,8 @@ LLM_API int32_t llm_session_next(llm_session *session, llm_piece *piece)
     lm_want(piece, "piece");
     llm_piece inner = {.struct_size = sizeof inner};
     LM_TRY(enter(session));
-    int32_t rc = lm_params_out(piece, &inner, sizeof inner, "llm_piece"); /* before a token is made for it */
+    int32_t rc =
+        lm_params_out(piece, &inner, sizeof inner, "llm_piece"); /* before a token is made for it */
     if (rc < 0)
         return leave(session, rc);
     rc = lm_session_next(session->inner, &inner);
@@ -242,11 +249,12 @@ LLM_API int32_t llm_session_set_sampler(llm_session *session, const llm_sampler 
 {
     lm_want(session, "session");
     LM_TRY(enter(session));
-    return leave(session, lm_session_set_sampler(session->inner, sampler == NULL ? NULL : sampler->chain));
+    return leave(session,
+                 lm_session_set_sampler(session->inner, sampler == NULL ? NULL : sampler->chain));
 }
 
-LLM_API int32_t llm_session_set_stops(llm_session *session, const char *const *stops, uint32_t n_stops,
-                                      uint32_t max_tokens)
+LLM_API int32_t llm_session_set_stops(llm_session *session, const char *const *stops,
+                                      uint32_t n_stops, uint32_t max_tokens)
 {
     lm_want(session, "session");
     if (stops == NULL && n_stops > 0)

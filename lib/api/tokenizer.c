@@ -38,15 +38,18 @@ LLM_API void llm_tokenizer_release(llm_tokenizer *tokenizer)
     llm_model_release(model);
 }
 
-LLM_API int32_t llm_tokenizer_encode(const llm_tokenizer *tokenizer, const char *text, uint64_t size,
-                                     uint32_t flags, llm_token *ids, uint64_t capacity, uint64_t *count)
+LLM_API int32_t llm_tokenizer_encode(const llm_tokenizer *tokenizer, const char *text,
+                                     uint64_t size, uint32_t flags, llm_token *ids,
+                                     uint64_t capacity, uint64_t *count)
 {
     lm_want(tokenizer, "tokenizer");
     lm_want(count, "count");
     if ((text == NULL && size > 0) || (ids == NULL && capacity > 0) || size > SIZE_MAX)
-        return lm_fail(LLM_E_INVALID, "%s: NULL where text or room for ids was announced", __func__);
+        return lm_fail(LLM_E_INVALID, "%s: NULL where text or room for ids was announced",
+                       __func__);
     LM_TRY(lm_flags_check(flags, LLM_ENCODE_NO_SPECIAL | LLM_ENCODE_LITERAL, __func__));
-    uint32_t inner_flags = (flags & LLM_ENCODE_NO_SPECIAL) != 0 ? 0 : (uint32_t)LM_ENCODE_ADD_SPECIAL;
+    uint32_t inner_flags =
+        (flags & LLM_ENCODE_NO_SPECIAL) != 0 ? 0 : (uint32_t)LM_ENCODE_ADD_SPECIAL;
     inner_flags |= (flags & LLM_ENCODE_LITERAL) != 0 ? 0 : (uint32_t)LM_ENCODE_PARSE_SPECIAL;
     lm_ids list;
     lm_ids_init(&list, &tokenizer->model->runtime->alloc);
@@ -63,13 +66,16 @@ LLM_API int32_t llm_tokenizer_encode(const llm_tokenizer *tokenizer, const char 
     return rc;
 }
 
-LLM_API int32_t llm_tokenizer_decode(const llm_tokenizer *tokenizer, const llm_token *ids, uint64_t count,
-                                     uint32_t flags, char *text, uint64_t capacity, uint64_t *size)
+LLM_API int32_t llm_tokenizer_decode(const llm_tokenizer *tokenizer, const llm_token *ids,
+                                     uint64_t count, uint32_t flags, char *text, uint64_t capacity,
+                                     uint64_t *size)
 {
     lm_want(tokenizer, "tokenizer");
     lm_want(size, "size");
-    if ((ids == NULL && count > 0) || (text == NULL && capacity > 0) || count > SIZE_MAX / sizeof *ids)
-        return lm_fail(LLM_E_INVALID, "%s: NULL where ids or room for text was announced", __func__);
+    if ((ids == NULL && count > 0) || (text == NULL && capacity > 0) ||
+        count > SIZE_MAX / sizeof *ids)
+        return lm_fail(LLM_E_INVALID, "%s: NULL where ids or room for text was announced",
+                       __func__);
     LM_TRY(lm_flags_check(flags, LLM_DECODE_SHOW_SPECIAL, __func__));
     lm_text bytes;
     lm_text_init(&bytes, &tokenizer->model->runtime->alloc);
@@ -93,9 +99,12 @@ LLM_API uint32_t llm_tokenizer_count(const llm_tokenizer *tokenizer)
 }
 
 _Static_assert((int)LLM_SPECIAL_BOS == LM_SPECIAL_BOS && (int)LLM_SPECIAL_EOS == LM_SPECIAL_EOS &&
-                   (int)LLM_SPECIAL_EOT == LM_SPECIAL_EOT && (int)LLM_SPECIAL_EOM == LM_SPECIAL_EOM &&
-                   (int)LLM_SPECIAL_UNK == LM_SPECIAL_UNK && (int)LLM_SPECIAL_SEP == LM_SPECIAL_SEP &&
-                   (int)LLM_SPECIAL_PAD == LM_SPECIAL_PAD && (int)LLM_SPECIAL_CLS == LM_SPECIAL_CLS &&
+                   (int)LLM_SPECIAL_EOT == LM_SPECIAL_EOT &&
+                   (int)LLM_SPECIAL_EOM == LM_SPECIAL_EOM &&
+                   (int)LLM_SPECIAL_UNK == LM_SPECIAL_UNK &&
+                   (int)LLM_SPECIAL_SEP == LM_SPECIAL_SEP &&
+                   (int)LLM_SPECIAL_PAD == LM_SPECIAL_PAD &&
+                   (int)LLM_SPECIAL_CLS == LM_SPECIAL_CLS &&
                    (int)LLM_SPECIAL_MASK == LM_SPECIAL_MASK,
                "the public numbers are the inner ones");
 
@@ -106,7 +115,8 @@ LLM_API llm_token llm_tokenizer_special(const llm_tokenizer *tokenizer, uint32_t
     return lm_tokenizer_special(inner(tokenizer), which);
 }
 
-LLM_API int32_t llm_tokenizer_token(const llm_tokenizer *tokenizer, llm_token id, llm_token_info *out)
+LLM_API int32_t llm_tokenizer_token(const llm_tokenizer *tokenizer, llm_token id,
+                                    llm_token_info *out)
 {
     lm_want(tokenizer, "tokenizer");
     int32_t type = lm_tokenizer_type(inner(tokenizer), id);

@@ -21,7 +21,7 @@ typedef struct lm_hparams {
     float rope_attn_factor, yarn_beta_fast, yarn_beta_slow, yarn_log_multiplier;
     uint32_t rope_context_original;
     /* attention */
-    uint32_t window, window_pattern;  /* pattern n: every n-th layer sees everything */
+    uint32_t window, window_pattern; /* pattern n: every n-th layer sees everything */
     float attn_scale, attn_softcap, final_softcap;
     float embed_scale, residual_scale, logit_scale;
     /* experts */

@@ -9,8 +9,9 @@
 
 static int32_t bad_list(const char *list, const char *why)
 {
-    return lm_fail(LLM_E_INVALID, "device list '%.200s': %s; write names like \"cpu\" or \"vulkan:0,cpu\"",
-                   list, why);
+    return lm_fail(LLM_E_INVALID,
+                   "device list '%.200s': %s; write names like \"cpu\" or \"vulkan:0,cpu\"", list,
+                   why);
 }
 
 /* "1073741824", "512M", "4G" */
@@ -23,7 +24,10 @@ static int32_t parse_bytes(const char *list, const char *text, size_t size, uint
             return bad_list(list, "a size that large does not exist");
         value = value * 10 + (uint64_t)(text[i] - '0');
     }
-    static const struct { char letter; unsigned shift; } units[] = {{'K', 10}, {'M', 20}, {'G', 30}};
+    static const struct {
+        char letter;
+        unsigned shift;
+    } units[] = {{'K', 10}, {'M', 20}, {'G', 30}};
     unsigned shift = 0;
     for (size_t u = 0; i + 1 == size && u < 3; u++)
         if (text[i] == units[u].letter)
@@ -144,7 +148,8 @@ static int32_t load_module(lm_registry *r, const char *name)
     const lm_backend *backend = symbol == NULL ? NULL : entry(LM_BACKEND_VERSION);
     if (backend == NULL || backend->version != LM_BACKEND_VERSION) {
         lm_os_library_close(module);
-        return lm_fail(LLM_E_UNSUPPORTED, "'%s' is no backend of this version of the library", path);
+        return lm_fail(LLM_E_UNSUPPORTED, "'%s' is no backend of this version of the library",
+                       path);
     }
     r->entries[r->n_entries++] = (lm_registry_entry){backend, module};
     return LLM_OK;
@@ -167,7 +172,7 @@ int32_t lm_registry_open(lm_registry *r, const lm_device_name *name, lm_device *
     LM_TRY(lm_registry_find(r, name->backend, &backend));
     LM_TRY(backend->probe(&r->host, &count));
     if (name->index >= count)
-        return lm_fail(LLM_E_NOT_FOUND, "there is no device %s:%u; the backend has %u", name->backend,
-                       (unsigned)name->index, (unsigned)count);
+        return lm_fail(LLM_E_NOT_FOUND, "there is no device %s:%u; the backend has %u",
+                       name->backend, (unsigned)name->index, (unsigned)count);
     return backend->open(&r->host, name->index, out);
 }

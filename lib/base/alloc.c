@@ -16,7 +16,8 @@ static void *libc_alloc(void *user, uint64_t size, uint64_t align)
     char *start = malloc((size_t)total);
     if (start == NULL)
         return NULL;
-    uintptr_t at = ((uintptr_t)start + sizeof(void *) + (uintptr_t)align - 1) & ~((uintptr_t)align - 1);
+    uintptr_t at =
+        ((uintptr_t)start + sizeof(void *) + (uintptr_t)align - 1) & ~((uintptr_t)align - 1);
     memcpy((void *)(at - sizeof(void *)), &start, sizeof start);
     return (void *)at;
 }

@@ -21,10 +21,10 @@ typedef struct lm_allocator {
 /* `host` may be NULL or zero: the C library's memory. */
 void lm_allocator_init(lm_allocator *a, const llm_allocator *host);
 
-void *lm_alloc(lm_allocator *a, size_t size);                /* uninitialised; size 0 gives a block */
+void *lm_alloc(lm_allocator *a, size_t size); /* uninitialised; size 0 gives a block */
 void *lm_alloc_zero(lm_allocator *a, size_t size);
 void *lm_alloc_array(lm_allocator *a, size_t count, size_t size); /* checked product, zeroed */
-void lm_free(lm_allocator *a, void *block, size_t size);     /* block may be NULL */
+void lm_free(lm_allocator *a, void *block, size_t size);          /* block may be NULL */
 void lm_free_array(lm_allocator *a, void *block, size_t count, size_t size);
 char *lm_strdup(lm_allocator *a, const char *text, size_t length); /* NUL added */
 void lm_strfree(lm_allocator *a, char *text);

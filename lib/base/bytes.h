@@ -37,9 +37,21 @@ static inline float lm_load_f32(const void *p)
     return v;
 }
 
-static inline void lm_store_u16(void *p, uint16_t v) { memcpy(p, &v, sizeof v); }
-static inline void lm_store_u32(void *p, uint32_t v) { memcpy(p, &v, sizeof v); }
-static inline void lm_store_u64(void *p, uint64_t v) { memcpy(p, &v, sizeof v); }
-static inline void lm_store_f32(void *p, float v) { memcpy(p, &v, sizeof v); }
+static inline void lm_store_u16(void *p, uint16_t v)
+{
+    memcpy(p, &v, sizeof v);
+}
+static inline void lm_store_u32(void *p, uint32_t v)
+{
+    memcpy(p, &v, sizeof v);
+}
+static inline void lm_store_u64(void *p, uint64_t v)
+{
+    memcpy(p, &v, sizeof v);
+}
+static inline void lm_store_f32(void *p, float v)
+{
+    memcpy(p, &v, sizeof v);
+}
 
 #endif

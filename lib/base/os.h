@@ -20,11 +20,12 @@ typedef struct lm_os_mapping {
     intptr_t handle; /* private to the implementation */
 } lm_os_mapping;
 
-int32_t lm_os_file_open(const char *path, lm_os_file *out);      /* for reading */
-int32_t lm_os_file_dup(int fd, lm_os_file *out);                 /* the caller keeps its own fd */
+int32_t lm_os_file_open(const char *path, lm_os_file *out); /* for reading */
+int32_t lm_os_file_dup(int fd, lm_os_file *out);            /* the caller keeps its own fd */
 void lm_os_file_close(lm_os_file *file);
-int32_t lm_os_file_size(lm_os_file file, uint64_t *out);         /* regular files only */
-int32_t lm_os_file_read(lm_os_file file, uint64_t offset, void *into, size_t size); /* all or fail */
+int32_t lm_os_file_size(lm_os_file file, uint64_t *out); /* regular files only */
+int32_t lm_os_file_read(lm_os_file file, uint64_t offset, void *into,
+                        size_t size); /* all or fail */
 
 /* Maps the whole file read-only. Truncation by others while mapped is a documented limit. */
 int32_t lm_os_map(lm_os_file file, uint64_t size, lm_os_mapping *out);
@@ -50,16 +51,22 @@ int32_t lm_os_file_replace(const char *path, const void *data, size_t size);
 
 /* --- time, processor, memory --------------------------------------------------------------- */
 
-uint64_t lm_os_now_ns(void); /* monotonic */
+uint64_t lm_os_now_ns(void);    /* monotonic */
 uint32_t lm_os_cpu_count(void); /* respects affinity and, on Linux, the cgroup quota; at least 1 */
 uint64_t lm_os_memory_total(void); /* 0: unknown */
 uint64_t lm_os_memory_free(void);
 
 /* --- threads --------------------------------------------------------------------------------- */
 
-typedef struct lm_os_thread { void *impl; } lm_os_thread;
-typedef struct lm_os_mutex { void *impl; } lm_os_mutex;
-typedef struct lm_os_cond { void *impl; } lm_os_cond;
+typedef struct lm_os_thread {
+    void *impl;
+} lm_os_thread;
+typedef struct lm_os_mutex {
+    void *impl;
+} lm_os_mutex;
+typedef struct lm_os_cond {
+    void *impl;
+} lm_os_cond;
 
 int32_t lm_os_thread_start(lm_allocator *a, void (*fn)(void *arg), void *arg, lm_os_thread *out);
 void lm_os_thread_join(lm_allocator *a, lm_os_thread *thread);

@@ -44,8 +44,8 @@ int32_t lm_params_out(void *given, const void *known, size_t known_size, const c
 int32_t lm_flags_check(uint32_t given, uint32_t known, const char *name)
 {
     if ((given & ~known) != 0)
-        return lm_fail(LLM_E_UNSUPPORTED, "%s: the bits 0x%x are none that this library knows", name,
-                       (unsigned)(given & ~known));
+        return lm_fail(LLM_E_UNSUPPORTED, "%s: the bits 0x%x are none that this library knows",
+                       name, (unsigned)(given & ~known));
     return LLM_OK;
 }
 
@@ -58,7 +58,8 @@ static int32_t store(const llm_param *p, const lm_param_row *row, const char *wh
         return lm_fail(LLM_E_INVALID, "%s: parameter '%s' has kind %u; it takes kind %u", what,
                        p->key, (unsigned)p->kind, (unsigned)row->kind);
     bool numeric = row->kind == LLM_KIND_INT || row->kind == LLM_KIND_FLOAT;
-    if (numeric && (isnan(number) || (row->min < row->max && (number < row->min || number > row->max))))
+    if (numeric &&
+        (isnan(number) || (row->min < row->max && (number < row->min || number > row->max))))
         return lm_fail(LLM_E_INVALID, "%s: parameter '%s' is %g; it must lie in [%g, %g]", what,
                        p->key, number, row->min, row->max);
     switch (row->kind) {

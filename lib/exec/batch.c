@@ -171,7 +171,8 @@ static void deliver(lm_engine *e, const float *rows)
         const float *mine = rows + (w->outputs == LM_OUTPUT_POOLED ? i : at) * width;
         at += outputs_of(w);
         if (count > 0 && has_nan(mine, count * width)) {
-            give_up(w, lm_fail(LLM_E_NUMERIC, "the model computed NaN; its weights or input are broken"));
+            give_up(w, lm_fail(LLM_E_NUMERIC,
+                               "the model computed NaN; its weights or input are broken"));
             continue;
         }
         if (count > 0 && w->result != NULL)
@@ -215,10 +216,9 @@ int32_t lm_engine_run(lm_engine *e, lm_work *w)
 {
     const lm_row_limits *l = &e->options.shape.limits;
     if (w->n_rows == 0 || w->n_rows > l->rows || outputs_of(w) > l->wanted)
-        return lm_fail(LLM_E_LIMIT,
-                       "%u rows with %u outputs in one run; the engine was made for %u and %u",
-                       (unsigned)w->n_rows, (unsigned)outputs_of(w), (unsigned)l->rows,
-                       (unsigned)l->wanted);
+        return lm_fail(
+            LLM_E_LIMIT, "%u rows with %u outputs in one run; the engine was made for %u and %u",
+            (unsigned)w->n_rows, (unsigned)outputs_of(w), (unsigned)l->rows, (unsigned)l->wanted);
     lm_check((uint64_t)w->seq->length + w->n_rows <= e->options.shape.context);
     lm_os_mutex_lock(&e->mutex);
     enqueue(e, w);

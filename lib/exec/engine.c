@@ -42,8 +42,9 @@ static int32_t create_batch(lm_engine *e)
     b->wanted = LM_NEW_ARRAY(e->alloc, uint32_t, l->wanted);
     b->seqs = LM_NEW_ARRAY(e->alloc, lm_run_seq, l->seqs);
     b->works = LM_NEW_ARRAY(e->alloc, lm_work *, l->seqs);
-    bool whole = b->tokens != NULL && b->positions != NULL && b->slots != NULL && b->row_seq != NULL &&
-                 b->visible_end != NULL && b->wanted != NULL && b->seqs != NULL && b->works != NULL;
+    bool whole = b->tokens != NULL && b->positions != NULL && b->slots != NULL &&
+                 b->row_seq != NULL && b->visible_end != NULL && b->wanted != NULL &&
+                 b->seqs != NULL && b->works != NULL;
     return whole ? LLM_OK : LLM_E_MEMORY;
 }
 
@@ -60,7 +61,8 @@ static void destroy_batch(lm_engine *e)
     lm_free_array(e->alloc, b->seqs, l->seqs, sizeof *b->seqs);
     lm_free_array(e->alloc, b->works, l->seqs, sizeof *b->works);
     if (b->embeddings != NULL)
-        lm_free_array(e->alloc, b->embeddings, (size_t)l->rows * e->network->width, sizeof *b->embeddings);
+        lm_free_array(e->alloc, b->embeddings, (size_t)l->rows * e->network->width,
+                      sizeof *b->embeddings);
 }
 
 /* --- creating ------------------------------------------------------------------------------------------------ */
@@ -78,12 +80,13 @@ static int32_t plan_budget(lm_engine *e)
             e->page_bytes[g] += memory[i].page_bytes[g];
     }
     if (!lm_placement_take(p, fixed))
-        return lm_fail(LLM_E_BUDGET,
-                       "the engine's workspace takes %llu bytes; weights and other engines leave %llu of "
-                       "the budget of %llu; lower the rows of a batch, take a smaller model, or raise the "
-                       "budget",
-                       (unsigned long long)fixed, (unsigned long long)lm_placement_left(p),
-                       (unsigned long long)p->budget);
+        return lm_fail(
+            LLM_E_BUDGET,
+            "the engine's workspace takes %llu bytes; weights and other engines leave %llu of "
+            "the budget of %llu; lower the rows of a batch, take a smaller model, or raise the "
+            "budget",
+            (unsigned long long)fixed, (unsigned long long)lm_placement_left(p),
+            (unsigned long long)p->budget);
     e->fixed_bytes = fixed;
     return LLM_OK;
 }
@@ -91,7 +94,8 @@ static int32_t plan_budget(lm_engine *e)
 int32_t lm_engine_create(lm_placement *placement, const lm_engine_options *options, lm_engine **out)
 {
     if (!placement->loaded)
-        return lm_fail(LLM_E_STATE, "the model's weights are not loaded; call llm_model_load first");
+        return lm_fail(LLM_E_STATE,
+                       "the model's weights are not loaded; call llm_model_load first");
     lm_engine *e = LM_NEW(placement->alloc, lm_engine);
     if (e == NULL)
         return LLM_E_MEMORY;
@@ -168,7 +172,8 @@ static uint32_t next_total(const lm_engine *e, uint32_t group)
     bool state = e->network->groups[group].kind == LM_CACHE_STATE;
     uint64_t more = state ? 2 : lm_max_u32(FIRST_PAGES, p->total / 4);
     uint64_t most = e->options.shape.max_pages[group] - p->total;
-    uint64_t left = e->options.cache_budget - e->cache_bytes, shared = lm_placement_left(e->placement);
+    uint64_t left = e->options.cache_budget - e->cache_bytes,
+             shared = lm_placement_left(e->placement);
     if (shared < left)
         left = shared;
     if (e->page_bytes[group] != 0 && left / e->page_bytes[group] < most)

@@ -28,17 +28,17 @@ typedef struct lm_engine_counts {
 typedef struct lm_batch {
     lm_run run;
     int32_t *tokens;
-    float *embeddings;      /* [rows, width]; NULL until a work brings rows */
+    float *embeddings; /* [rows, width]; NULL until a work brings rows */
     uint32_t *positions, *slots, *row_seq, *visible_end, *wanted;
     lm_run_seq *seqs;
-    lm_work **works;        /* [max seqs] those in this batch */
+    lm_work **works; /* [max seqs] those in this batch */
     uint32_t n_works;
     _Atomic uint32_t cancel; /* raised when every work in it was cancelled */
 } lm_batch;
 
 struct lm_engine {
     lm_allocator *alloc;
-    lm_placement *placement;            /* borrowed, as is what it holds */
+    lm_placement *placement; /* borrowed, as is what it holds */
     const lm_network *network;
     lm_engine_options options;
     lm_programs *programs;
@@ -47,16 +47,17 @@ struct lm_engine {
     uint64_t cache_bytes;               /* and the pages that exist */
     lm_os_mutex mutex;
     lm_os_cond changed;
-    bool running;                       /* a batch is on the devices, or someone entered */
-    lm_work *first, *last;              /* queued */
+    bool running;          /* a batch is on the devices, or someone entered */
+    lm_work *first, *last; /* queued */
     lm_pages pages[LM_MAX_GROUPS];
     lm_prefix prefix;
     lm_batch batch;
     lm_engine_counts counts;
-    lm_part_status poison;              /* a device failed for good */
+    lm_part_status poison; /* a device failed for good */
 };
 
-int32_t lm_engine_create(lm_placement *placement, const lm_engine_options *options, lm_engine **out);
+int32_t lm_engine_create(lm_placement *placement, const lm_engine_options *options,
+                         lm_engine **out);
 void lm_engine_destroy(lm_engine *e);
 
 /* Pages that one sequence of the whole context takes at most. */
@@ -70,25 +71,25 @@ void lm_engine_leave(lm_engine *e);
 /* --- sequences ------------------------------------------------------------------------------------------ */
 
 typedef struct lm_seq_group {
-    uint32_t *pages;        /* [capacity] page i covers slots from (first + i) * page_tokens */
+    uint32_t *pages; /* [capacity] page i covers slots from (first + i) * page_tokens */
     uint32_t count, capacity, first;
-    uint32_t state, spare;  /* state groups: what was written last, and where to write next */
+    uint32_t state, spare; /* state groups: what was written last, and where to write next */
 } lm_seq_group;
 
 #define LM_CHECKPOINTS 4u
 
 /* The state of recurrent groups at an earlier length, to rewind to. */
 typedef struct lm_checkpoint {
-    uint32_t length;        /* 0: none */
+    uint32_t length; /* 0: none */
     uint32_t page[LM_MAX_GROUPS];
 } lm_checkpoint;
 
 typedef struct lm_seq {
     lm_engine *engine;
-    uint32_t length;        /* tokens computed */
+    uint32_t length; /* tokens computed */
     uint64_t salt;
-    uint32_t node;          /* deepest prefix node that stands for our tokens; pinned */
-    bool shareable;         /* false once embedding rows came in */
+    uint32_t node;  /* deepest prefix node that stands for our tokens; pinned */
+    bool shareable; /* false once embedding rows came in */
     lm_seq_group groups[LM_MAX_GROUPS];
     lm_checkpoint checkpoints[LM_CHECKPOINTS];
 } lm_seq;
@@ -127,12 +128,12 @@ enum { LM_OUTPUT_NONE, LM_OUTPUT_LAST, LM_OUTPUT_ALL, LM_OUTPUT_POOLED };
 /* Rows of one sequence for one batch; at most shape.limits.rows. Lives on the caller's stack. */
 struct lm_work {
     lm_seq *seq;
-    const int32_t *tokens;    /* [n_rows]; negative ones take the next row of `embeddings` */
-    const float *embeddings;  /* [rows, width] or NULL */
-    const int32_t *history;   /* [seq->length + n_rows] all tokens of the sequence, for sharing */
+    const int32_t *tokens;   /* [n_rows]; negative ones take the next row of `embeddings` */
+    const float *embeddings; /* [rows, width] or NULL */
+    const int32_t *history;  /* [seq->length + n_rows] all tokens of the sequence, for sharing */
     uint32_t n_rows;
-    uint32_t outputs;         /* LM_OUTPUT_... */
-    float *result;            /* [1 or n_rows, width of the result] */
+    uint32_t outputs;               /* LM_OUTPUT_... */
+    float *result;                  /* [1 or n_rows, width of the result] */
     const _Atomic uint32_t *cancel; /* or NULL */
     /* filled by the engine */
     lm_work *next;

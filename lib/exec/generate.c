@@ -189,14 +189,16 @@ static int32_t pick(lm_session *s, int32_t *token)
 {
     uint32_t n_vocab = s->engine->network->n_vocab;
     if (s->chain != NULL)
-        return lm_chain_pick(s->chain, s->logits, n_vocab, s->timeline, s->length, s->tokenizer, token);
+        return lm_chain_pick(s->chain, s->logits, n_vocab, s->timeline, s->length, s->tokenizer,
+                             token);
     *token = 0;
     for (uint32_t i = 1; i < n_vocab; i++)
         if (s->logits[i] > s->logits[*token])
             *token = (int32_t)i;
     return isfinite(s->logits[*token])
                ? LLM_OK
-               : lm_fail(LLM_E_NUMERIC, "the largest logit, that of token %d, is infinite", (int)*token);
+               : lm_fail(LLM_E_NUMERIC, "the largest logit, that of token %d, is infinite",
+                         (int)*token);
 }
 
 static void reset_piece(llm_piece *piece)

@@ -15,10 +15,10 @@ static inline uint32_t lm_first_page(uint32_t length, uint32_t window, uint32_t 
 
 typedef struct lm_pages {
     lm_allocator *alloc;
-    uint32_t *refs;   /* [capacity] 0: free */
-    uint32_t *free;   /* [capacity] a stack of free pages */
+    uint32_t *refs; /* [capacity] 0: free */
+    uint32_t *free; /* [capacity] a stack of free pages */
     uint32_t n_free;
-    uint32_t total;   /* pages that have storage */
+    uint32_t total; /* pages that have storage */
     uint32_t capacity;
 } lm_pages;
 

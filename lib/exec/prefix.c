@@ -5,8 +5,8 @@
 
 #include <string.h>
 
-void lm_prefix_init(lm_prefix *t, lm_allocator *alloc, lm_pages *groups, const lm_cache_group *kinds,
-                    uint32_t n_groups, uint32_t page_tokens)
+void lm_prefix_init(lm_prefix *t, lm_allocator *alloc, lm_pages *groups,
+                    const lm_cache_group *kinds, uint32_t n_groups, uint32_t page_tokens)
 {
     memset(t, 0, sizeof *t);
     t->alloc = alloc;
@@ -131,14 +131,16 @@ static bool complete(const lm_prefix *t, uint32_t node)
             continue;
         }
         uint32_t first = lm_first_page(length, t->kinds[g].window, t->page_tokens);
-        for (uint32_t i = node; i != LM_NO_NODE && t->nodes[i].depth > first; i = t->nodes[i].parent)
+        for (uint32_t i = node; i != LM_NO_NODE && t->nodes[i].depth > first;
+             i = t->nodes[i].parent)
             if (t->nodes[i].page[g] == LM_NO_PAGE)
                 return false;
     }
     return true;
 }
 
-uint32_t lm_prefix_match(const lm_prefix *t, uint64_t salt, const int32_t *tokens, uint32_t n_tokens)
+uint32_t lm_prefix_match(const lm_prefix *t, uint64_t salt, const int32_t *tokens,
+                         uint32_t n_tokens)
 {
     uint32_t node = LM_NO_NODE;
     for (uint32_t at = 0; n_tokens - at >= t->page_tokens; at += t->page_tokens) {
@@ -241,7 +243,8 @@ void lm_prefix_unpin(lm_prefix *t, uint32_t node)
 static bool give_up(lm_prefix *t, uint32_t node, uint32_t group)
 {
     lm_prefix_node *n = &t->nodes[node];
-    bool droppable = t->kinds[group].kind == LM_CACHE_STATE || t->kinds[group].kind == LM_CACHE_WINDOW;
+    bool droppable =
+        t->kinds[group].kind == LM_CACHE_STATE || t->kinds[group].kind == LM_CACHE_WINDOW;
     if (n->page[group] == LM_NO_PAGE)
         return false;
     bool frees = t->groups[group].refs[n->page[group]] == 1;

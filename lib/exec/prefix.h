@@ -10,30 +10,30 @@
 #define LM_NO_NODE 0xffffffffu
 
 typedef struct lm_prefix_node {
-    uint64_t hash;                  /* of the whole path */
-    uint32_t parent;                /* LM_NO_NODE: the root */
-    uint32_t depth;                 /* pages from the root, 1 for the first */
+    uint64_t hash;   /* of the whole path */
+    uint32_t parent; /* LM_NO_NODE: the root */
+    uint32_t depth;  /* pages from the root, 1 for the first */
     uint32_t children;
-    uint32_t pins;                  /* sequences standing on it */
-    uint32_t page[LM_MAX_GROUPS];   /* LM_NO_PAGE: not kept */
-    uint32_t chain;                 /* next node in its bucket, or in the free list */
-    uint32_t older, newer;          /* order of use */
+    uint32_t pins;                /* sequences standing on it */
+    uint32_t page[LM_MAX_GROUPS]; /* LM_NO_PAGE: not kept */
+    uint32_t chain;               /* next node in its bucket, or in the free list */
+    uint32_t older, newer;        /* order of use */
 } lm_prefix_node;
 
 typedef struct lm_prefix {
     lm_allocator *alloc;
-    lm_pages *groups;               /* [n_groups] the engine's */
+    lm_pages *groups; /* [n_groups] the engine's */
     const lm_cache_group *kinds;
     uint32_t n_groups, page_tokens;
-    lm_prefix_node *nodes;          /* [capacity] */
-    int32_t *tokens;                /* [capacity, page_tokens] */
-    uint32_t *buckets;              /* [n_buckets] a power of two */
+    lm_prefix_node *nodes; /* [capacity] */
+    int32_t *tokens;       /* [capacity, page_tokens] */
+    uint32_t *buckets;     /* [n_buckets] a power of two */
     uint32_t capacity, n_buckets, free, count;
     uint32_t oldest, newest;
 } lm_prefix;
 
-void lm_prefix_init(lm_prefix *t, lm_allocator *alloc, lm_pages *groups, const lm_cache_group *kinds,
-                    uint32_t n_groups, uint32_t page_tokens);
+void lm_prefix_init(lm_prefix *t, lm_allocator *alloc, lm_pages *groups,
+                    const lm_cache_group *kinds, uint32_t n_groups, uint32_t page_tokens);
 void lm_prefix_finish(lm_prefix *t);
 int32_t lm_prefix_reserve(lm_prefix *t, uint32_t capacity);
 
@@ -46,9 +46,10 @@ uint32_t lm_prefix_advance(lm_prefix *t, uint32_t parent, uint64_t salt, const i
 
 /* The deepest node on the path of `tokens` with whole pages up to `n_tokens` from which a sequence can go
  * on: every group has what a row behind it would read. LM_NO_NODE: none. */
-uint32_t lm_prefix_match(const lm_prefix *t, uint64_t salt, const int32_t *tokens, uint32_t n_tokens);
+uint32_t lm_prefix_match(const lm_prefix *t, uint64_t salt, const int32_t *tokens,
+                         uint32_t n_tokens);
 
-void lm_prefix_pin(lm_prefix *t, uint32_t node);   /* LM_NO_NODE is fine; marks the path as used */
+void lm_prefix_pin(lm_prefix *t, uint32_t node); /* LM_NO_NODE is fine; marks the path as used */
 void lm_prefix_unpin(lm_prefix *t, uint32_t node);
 
 /* Gives up what was used longest ago until a page of `group` has become free. False: nothing to give. */

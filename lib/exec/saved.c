@@ -17,7 +17,7 @@
 typedef struct saved_header {
     char magic[8];
     uint32_t version, header_bytes;
-    uint64_t checksum;              /* of everything behind this field */
+    uint64_t checksum; /* of everything behind this field */
     uint64_t fingerprint[2];
     uint32_t k_format, v_format, page_tokens, width;
     uint32_t length, computed, n_rows, n_logits;
@@ -113,15 +113,18 @@ static int32_t check_magic(const unsigned char *data, uint64_t size, saved_heade
         return lm_fail(LLM_E_FORMAT, "this is no saved session, or only its beginning");
     memcpy(h, data, sizeof *h);
     if (h->version != VERSION || h->header_bytes != sizeof *h)
-        return lm_fail(LLM_E_UNSUPPORTED, "the session was saved in version %u of the format; this library "
-                       "reads %u", (unsigned)h->version, VERSION);
+        return lm_fail(LLM_E_UNSUPPORTED,
+                       "the session was saved in version %u of the format; this library "
+                       "reads %u",
+                       (unsigned)h->version, VERSION);
     return LLM_OK;
 }
 
 static int32_t check_origin(const lm_session *s, const saved_header *h)
 {
     saved_header mine = describe(s);
-    if (memcmp(h->fingerprint, mine.fingerprint, sizeof h->fingerprint) != 0 || h->width != mine.width)
+    if (memcmp(h->fingerprint, mine.fingerprint, sizeof h->fingerprint) != 0 ||
+        h->width != mine.width)
         return lm_fail(LLM_E_MISMATCH, "the session was saved with another model");
     if (h->k_format != mine.k_format || h->v_format != mine.v_format)
         return lm_fail(LLM_E_MISMATCH, "the session was saved with another cache type");
@@ -138,25 +141,30 @@ int32_t lm_session_check_saved(const lm_session *s, const void *head, uint64_t s
     LM_TRY(check_magic(head, size, &h));
     LM_TRY(check_origin(s, &h));
     LM_TRY(lm_engine_export_most(s->engine, &most));
-    saved_header largest = {.length = s->context, .n_rows = s->context, .width = h.width,
+    saved_header largest = {.length = s->context,
+                            .n_rows = s->context,
+                            .width = h.width,
                             .n_logits = s->engine->network->n_vocab};
     most += plain_bytes(&largest) + MOST_CHAIN_BYTES;
     if (size > most || !lm_fits_size(size))
-        return lm_fail(LLM_E_FORMAT, "%llu bytes are more than any session of this model takes (%llu)",
+        return lm_fail(LLM_E_FORMAT,
+                       "%llu bytes are more than any session of this model takes (%llu)",
                        (unsigned long long)size, (unsigned long long)most);
     return LLM_OK;
 }
 
-static int32_t check_all(const lm_session *s, const unsigned char *data, uint64_t size, saved_header *h)
+static int32_t check_all(const lm_session *s, const unsigned char *data, uint64_t size,
+                         saved_header *h)
 {
     LM_TRY(check_magic(data, size, h));
     if (lm_hash(data + CHECKED_FROM, (size_t)(size - CHECKED_FROM), VERSION) != h->checksum)
         return lm_fail(LLM_E_FORMAT, "the saved session is damaged or cut off");
     LM_TRY(check_origin(s, h));
     uint64_t total = plain_bytes(h);
-    bool sum = lm_add_u64(total, h->chain_bytes, &total) && lm_add_u64(total, h->cache_bytes, &total);
-    bool logits = h->n_logits == 0 ||
-                  (h->n_logits == s->engine->network->n_vocab && h->computed == h->length && h->length > 0);
+    bool sum =
+        lm_add_u64(total, h->chain_bytes, &total) && lm_add_u64(total, h->cache_bytes, &total);
+    bool logits = h->n_logits == 0 || (h->n_logits == s->engine->network->n_vocab &&
+                                       h->computed == h->length && h->length > 0);
     if (!sum || total != size || !logits || h->computed > h->length || h->n_rows > h->length)
         return lm_fail(LLM_E_FORMAT, "the saved session's parts do not add up");
     return LLM_OK;

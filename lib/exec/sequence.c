@@ -91,7 +91,8 @@ void lm_seq_finish(lm_seq *s)
     lm_seq_clear(s);
     lm_os_mutex_unlock(&e->mutex);
     for (uint32_t g = 0; g < LM_MAX_GROUPS; g++)
-        lm_free_array(e->alloc, s->groups[g].pages, s->groups[g].capacity, sizeof *s->groups[g].pages);
+        lm_free_array(e->alloc, s->groups[g].pages, s->groups[g].capacity,
+                      sizeof *s->groups[g].pages);
     memset(s, 0, sizeof *s);
 }
 
@@ -198,8 +199,10 @@ static void publish(lm_seq *s, const int32_t *history, uint32_t before)
 {
     lm_engine *e = s->engine;
     uint32_t tokens = page_tokens(s);
-    for (uint32_t page = before / tokens; s->shareable && (page + 1) * tokens <= s->length; page++) {
-        uint32_t node = lm_prefix_advance(&e->prefix, s->node, s->salt, history + (size_t)page * tokens);
+    for (uint32_t page = before / tokens; s->shareable && (page + 1) * tokens <= s->length;
+         page++) {
+        uint32_t node =
+            lm_prefix_advance(&e->prefix, s->node, s->salt, history + (size_t)page * tokens);
         if (node == LM_NO_NODE) {
             s->shareable = false;
             return;
@@ -386,7 +389,8 @@ static void take_path(lm_seq *s, uint32_t node)
         group->count = depth - group->first;
         for (uint32_t i = node; i != LM_NO_NODE && t->nodes[i].depth > group->first;
              i = t->nodes[i].parent)
-            share(&e->pages[g], t->nodes[i].page[g], &group->pages[t->nodes[i].depth - 1 - group->first]);
+            share(&e->pages[g], t->nodes[i].page[g],
+                  &group->pages[t->nodes[i].depth - 1 - group->first]);
     }
 }
 

@@ -51,11 +51,12 @@ static lm_session *allocate(lm_engine *e)
     return s;
 }
 
-int32_t lm_session_create(lm_engine *e, const lm_tokenizer *tokenizer, const lm_session_options *options,
-                          lm_session **out)
+int32_t lm_session_create(lm_engine *e, const lm_tokenizer *tokenizer,
+                          const lm_session_options *options, lm_session **out)
 {
     if (!e->network->causal)
-        return lm_fail(LLM_E_UNSUPPORTED, "this model is an encoder and makes no text; use llm_embed");
+        return lm_fail(LLM_E_UNSUPPORTED,
+                       "this model is an encoder and makes no text; use llm_embed");
     lm_session *s = allocate(e);
     if (s == NULL)
         return LLM_E_MEMORY;
@@ -117,7 +118,8 @@ int32_t lm_session_set_sampler(lm_session *s, const lm_chain *chain)
     return LLM_OK;
 }
 
-int32_t lm_session_set_stops(lm_session *s, const char *const *stops, uint32_t n, uint32_t max_tokens)
+int32_t lm_session_set_stops(lm_session *s, const char *const *stops, uint32_t n,
+                             uint32_t max_tokens)
 {
     lm_stops copy = {n == 0 ? NULL : LM_NEW_ARRAY(s->alloc, char *, n), n};
     if (n > 0 && copy.texts == NULL)
@@ -127,7 +129,8 @@ int32_t lm_session_set_stops(lm_session *s, const char *const *stops, uint32_t n
         copy.texts[i] = given ? lm_strdup(s->alloc, stops[i], strlen(stops[i])) : NULL;
         if (copy.texts[i] == NULL) {
             free_stops(s, &copy);
-            return given ? LLM_E_MEMORY : lm_fail(LLM_E_INVALID, "stop string %u is empty", (unsigned)i);
+            return given ? LLM_E_MEMORY
+                         : lm_fail(LLM_E_INVALID, "stop string %u is empty", (unsigned)i);
         }
     }
     free_stops(s, &s->stops);
@@ -201,10 +204,13 @@ static int32_t compute(lm_session *s, const lm_feed *feed, uint32_t base)
         bool last = at + n == s->length;
         lm_work work = {.seq = &s->seq,
                         .tokens = s->timeline + at,
-                        .embeddings = s->n_rows == 0 ? NULL : s->rows + rows_before(s, at) * row_floats(s),
+                        .embeddings =
+                            s->n_rows == 0 ? NULL : s->rows + rows_before(s, at) * row_floats(s),
                         .history = s->n_rows == 0 ? s->timeline : NULL,
                         .n_rows = n,
-                        .outputs = all ? LM_OUTPUT_ALL : last ? LM_OUTPUT_LAST : LM_OUTPUT_NONE,
+                        .outputs = all    ? LM_OUTPUT_ALL
+                                   : last ? LM_OUTPUT_LAST
+                                          : LM_OUTPUT_NONE,
                         .result = all ? feed->logits + (at - base) * n_vocab : s->logits,
                         .cancel = &s->cancel};
         LM_TRY(lm_engine_run(s->engine, &work));
@@ -280,13 +286,15 @@ int32_t lm_session_feed(lm_session *s, const int32_t *tokens, const float *rows,
     return rc;
 }
 
-int32_t lm_session_feed_text(lm_session *s, const char *text, uint32_t encode_flags, const lm_feed *feed)
+int32_t lm_session_feed_text(lm_session *s, const char *text, uint32_t encode_flags,
+                             const lm_feed *feed)
 {
     if (s->tokenizer == NULL)
         return lm_fail(LLM_E_UNSUPPORTED, "the model has no tokenizer; feed ids");
     lm_ids ids;
     lm_ids_init(&ids, s->alloc);
-    uint32_t flags = (encode_flags & LLM_ENCODE_LITERAL) != 0 ? 0 : (uint32_t)LM_ENCODE_PARSE_SPECIAL;
+    uint32_t flags =
+        (encode_flags & LLM_ENCODE_LITERAL) != 0 ? 0 : (uint32_t)LM_ENCODE_PARSE_SPECIAL;
     int32_t bos = lm_tokenizer_special(s->tokenizer, LM_SPECIAL_BOS), rc = LLM_OK;
     bool opening = s->length == 0 && (encode_flags & LLM_ENCODE_NO_SPECIAL) == 0;
     if (opening && bos >= 0 && lm_tokenizer_adds_bos(s->tokenizer))

@@ -7,7 +7,7 @@
 #include <string.h>
 
 typedef struct stream {
-    unsigned char *data;       /* NULL: only counting */
+    unsigned char *data; /* NULL: only counting */
     uint64_t size, used;
     bool import;
 } stream;
@@ -158,7 +158,8 @@ int32_t lm_seq_import(lm_seq *seq, uint32_t length, const void *from, uint64_t s
         rc = move_all(seq, &s);
     lm_engine_note(seq->engine, rc);
     if (rc >= 0 && s.used != size)
-        rc = lm_fail(LLM_E_MISMATCH, "the saved cache is longer than its %u tokens", (unsigned)length);
+        rc = lm_fail(LLM_E_MISMATCH, "the saved cache is longer than its %u tokens",
+                     (unsigned)length);
     if (rc < 0)
         lm_seq_clear(seq);
     seq->shareable = false;

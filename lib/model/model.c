@@ -28,8 +28,8 @@ static int32_t build_network(lm_model *m, uint32_t context)
     LM_TRY(lm_hparams_read(m));
     LM_TRY(lm_weights_resolve(m));
     if (context > m->h.context_train)
-        return lm_fail(LLM_E_LIMIT, "a context of %u tokens; the model was trained for %u", (unsigned)context,
-                       (unsigned)m->h.context_train);
+        return lm_fail(LLM_E_LIMIT, "a context of %u tokens; the model was trained for %u",
+                       (unsigned)context, (unsigned)m->h.context_train);
     m->context = context == 0 ? m->h.context_train : context;
     lm_emit e = {.h = &m->h, .roles = m->roles, .context = m->context};
     lm_builder_init(&e.b, &m->network, &m->network.decode);

@@ -24,24 +24,24 @@ typedef struct lm_model {
     lm_allocator *alloc;
     lm_log log;
     lm_arena arena;
-    lm_gguf *gguf;              /* owned */
+    lm_gguf *gguf; /* owned */
     char arch_name[64];
     const lm_arch *arch;
     lm_hparams h;
-    uint32_t *roles;            /* [(n_layers + 1) * LM_ROLE_COUNT] weight indices */
+    uint32_t *roles; /* [(n_layers + 1) * LM_ROLE_COUNT] weight indices */
     lm_network network;
-    lm_weight_source *sources;  /* [network.n_weights] */
+    lm_weight_source *sources; /* [network.n_weights] */
     size_t sources_capacity;
     lm_part_status network_status;
     lm_tokenizer *tokenizer;
     lm_part_status tokenizer_status;
-    uint32_t context;           /* the network was emitted for sequences of at most this */
-    uint64_t fingerprint[2];    /* of the tensor table and samples of the data */
+    uint32_t context;        /* the network was emitted for sequences of at most this */
+    uint64_t fingerprint[2]; /* of the tensor table and samples of the data */
 } lm_model;
 
 typedef struct lm_model_options {
-    uint32_t context;           /* 0: the model's own */
-    bool vocabulary_only;       /* do not look at the architecture */
+    uint32_t context;     /* 0: the model's own */
+    bool vocabulary_only; /* do not look at the architecture */
 } lm_model_options;
 
 /* Takes over `gguf`, also on failure. */
@@ -54,7 +54,7 @@ int32_t lm_model_need_tokenizer(const lm_model *m);
 
 /* --- inner pieces, one file each ------------------------------------------------------------------ */
 
-int32_t lm_hparams_read(lm_model *m);  /* hparams.c: fills m->h from metadata by the tables */
+int32_t lm_hparams_read(lm_model *m);    /* hparams.c: fills m->h from metadata by the tables */
 int32_t lm_weights_resolve(lm_model *m); /* weights.c: fills network.weights, sources and roles */
 
 #endif

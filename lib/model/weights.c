@@ -44,7 +44,8 @@ static int32_t describe_matrix(const resolver *r, const lm_tensor_row *row, cons
     const lm_hparams *h = &r->m->h;
     uint64_t cols = lm_dim(h, row->cols, r->layer), rows = lm_dim(h, row->rows, r->layer);
     uint64_t experts = lm_dim(h, row->experts, r->layer), row_bytes;
-    uint64_t first = lm_dim(h, row->view_first[0], r->layer) + lm_dim(h, row->view_first[1], r->layer);
+    uint64_t first =
+        lm_dim(h, row->view_first[0], r->layer) + lm_dim(h, row->view_first[1], r->layer);
     uint64_t count = row->view_rows == LM_DIM_NONE ? rows : lm_dim(h, row->view_rows, r->layer);
     LM_TRY(check_shape(row, t, cols, rows, experts));
     if (!lm_format_row_bytes(t->format, cols, &row_bytes) || first + count > rows ||
@@ -65,7 +66,8 @@ static int32_t describe_vector(const resolver *r, const lm_tensor_row *row, cons
 {
     const lm_hparams *h = &r->m->h;
     uint64_t cols = lm_dim(h, row->cols, r->layer), rows = lm_dim(h, row->rows, r->layer);
-    uint64_t first = lm_dim(h, row->view_first[0], r->layer) + lm_dim(h, row->view_first[1], r->layer);
+    uint64_t first =
+        lm_dim(h, row->view_first[0], r->layer) + lm_dim(h, row->view_first[1], r->layer);
     uint64_t count = row->view_rows == LM_DIM_NONE ? cols : lm_dim(h, row->view_rows, r->layer);
     LM_TRY(check_shape(row, t, cols, rows, 1));
     if (t->format->block != 1 || first + count > cols)

@@ -53,8 +53,8 @@ static void count_weight(void *user, uint32_t weight)
     lm_weight_plan plan;
     int32_t rc = device->backend->weight_query(device, desc, is_mapped(sum->p, weight), &plan);
     if (rc >= 0 && plan.support == LM_SUPPORT_NO)
-        rc = lm_fail(LLM_E_UNSUPPORTED, "%s cannot hold '%s' (%s)", device->backend->name, desc->name,
-                     desc->format->name);
+        rc = lm_fail(LLM_E_UNSUPPORTED, "%s cannot hold '%s' (%s)", device->backend->name,
+                     desc->name, desc->format->name);
     if (rc < 0)
         sum->status = rc;
     else
@@ -76,7 +76,9 @@ static int32_t device_room(const lm_placement *p, uint32_t device, uint64_t *roo
     const lm_placed_device *d = &p->devices[device];
     lm_device_info info;
     LM_TRY(d->device->backend->info(d->device, &info));
-    *room = d->name.budget != 0 ? d->name.budget : info.memory_free != 0 ? info.memory_free : UINT64_MAX;
+    *room = d->name.budget != 0     ? d->name.budget
+            : info.memory_free != 0 ? info.memory_free
+                                    : UINT64_MAX;
     return LLM_OK;
 }
 
@@ -135,10 +137,11 @@ static int32_t assign_layers(lm_placement *p)
             continue;
         }
         if (!fits && p->devices[device].name.budget != 0)
-            return lm_fail(LLM_E_BUDGET,
-                           "layer %u does not fit: %s:%u may hold %llu bytes; add a device or budget",
-                           (unsigned)unit, p->devices[device].name.backend,
-                           (unsigned)p->devices[device].name.index, (unsigned long long)room);
+            return lm_fail(
+                LLM_E_BUDGET,
+                "layer %u does not fit: %s:%u may hold %llu bytes; add a device or budget",
+                (unsigned)unit, p->devices[device].name.backend,
+                (unsigned)p->devices[device].name.index, (unsigned long long)room);
         used += bytes;
         p->layer_device[unit] = device;
         at = end;
@@ -149,7 +152,8 @@ static int32_t assign_layers(lm_placement *p)
 
 /* --- cutting and lowering -------------------------------------------------------------------------------- */
 
-static int32_t lower_step(const lm_placement *p, lm_builder *b, uint32_t device, const lm_step *step)
+static int32_t lower_step(const lm_placement *p, lm_builder *b, uint32_t device,
+                          const lm_step *step)
 {
     lm_device *d = p->devices[device].device;
     lm_step_support support = {0, 0};

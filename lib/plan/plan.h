@@ -20,26 +20,26 @@ typedef struct lm_segment {
 typedef struct lm_placed_device {
     lm_device *device;
     lm_device_name name;
-    uint64_t weight_bytes;      /* requested from the device */
-    uint64_t mapped_bytes;      /* used in place from the file */
-    lm_weight **weights;        /* [n_weights] NULL until loaded, and for weights of other devices */
-    bool *needs;                /* [n_weights] */
+    uint64_t weight_bytes; /* requested from the device */
+    uint64_t mapped_bytes; /* used in place from the file */
+    lm_weight **weights;   /* [n_weights] NULL until loaded, and for weights of other devices */
+    bool *needs;           /* [n_weights] */
 } lm_placed_device;
 
 typedef struct lm_placement {
     lm_allocator *alloc;
     lm_arena arena;
-    lm_model *model;            /* borrowed */
+    lm_model *model; /* borrowed */
     lm_placed_device devices[LM_MAX_DEVICES];
     uint32_t n_devices;
-    uint32_t *layer_device;     /* [n_layers] */
-    lm_graph graph;             /* the decode graph, lowered */
+    uint32_t *layer_device; /* [n_layers] */
+    lm_graph graph;         /* the decode graph, lowered */
     lm_segment *segments;
     uint32_t n_segments;
-    uint64_t budget;            /* hard, over all devices; 0: none */
+    uint64_t budget; /* hard, over all devices; 0: none */
     _Atomic bool loaded;
-    lm_os_mutex turn;           /* who may call into the devices */
-    uint64_t taken;             /* by engines, of what the weights leave; guarded by `turn` */
+    lm_os_mutex turn; /* who may call into the devices */
+    uint64_t taken;   /* by engines, of what the weights leave; guarded by `turn` */
 } lm_placement;
 
 /* Opens the devices and decides. Layers go to the devices in the order named, each up to its own budget
@@ -71,7 +71,7 @@ uint64_t lm_placement_left(const lm_placement *p); /* UINT64_MAX: there is no bu
 
 typedef struct lm_engine_shape {
     lm_row_limits limits;
-    uint32_t context;           /* most tokens of one sequence */
+    uint32_t context; /* most tokens of one sequence */
     uint32_t page_tokens;
     uint32_t max_pages[LM_MAX_GROUPS]; /* state groups: slots */
     const lm_format *k_format, *v_format;
@@ -92,11 +92,11 @@ typedef struct lm_programs {
     lm_allocator *alloc;
     const lm_placement *placement;
     lm_engine_shape shape;
-    lm_program **programs;      /* [n_segments] */
+    lm_program **programs; /* [n_segments] */
     lm_queue *queues[LM_MAX_DEVICES];
     lm_cache *caches[LM_MAX_DEVICES][LM_MAX_GROUPS]; /* NULL where a device has no member */
-    uint32_t *members;          /* backing of the caches' member lists */
-    void *staging;              /* slots on their way between devices */
+    uint32_t *members;                               /* backing of the caches' member lists */
+    void *staging;                                   /* slots on their way between devices */
     size_t staging_bytes;
 } lm_programs;
 

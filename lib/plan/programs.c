@@ -21,7 +21,8 @@ static bool names_cache(const lm_placement *p, uint32_t device, uint32_t cache)
     return false;
 }
 
-static uint32_t members_of(const lm_placement *p, uint32_t device, uint32_t group, uint32_t *members)
+static uint32_t members_of(const lm_placement *p, uint32_t device, uint32_t group,
+                           uint32_t *members)
 {
     uint32_t count = 0;
     const lm_network *n = &p->model->network;
@@ -51,8 +52,8 @@ static lm_cache_desc cache_desc(const lm_placement *p, const lm_engine_shape *sh
                            .max_pages = shape->max_pages[group]};
 }
 
-static lm_program_desc program_desc(const lm_placement *p, const lm_engine_shape *shape, uint32_t segment,
-                                    lm_cache *const *caches)
+static lm_program_desc program_desc(const lm_placement *p, const lm_engine_shape *shape,
+                                    uint32_t segment, lm_cache *const *caches)
 {
     const lm_segment *s = &p->segments[segment];
     return (lm_program_desc){.network = &p->model->network,
@@ -101,7 +102,8 @@ static int32_t plan_device(const lm_placement *p, const lm_engine_shape *shape, 
     return LLM_OK;
 }
 
-int32_t lm_plan_memory(const lm_placement *p, const lm_engine_shape *shape, lm_device_memory *devices)
+int32_t lm_plan_memory(const lm_placement *p, const lm_engine_shape *shape,
+                       lm_device_memory *devices)
 {
     size_t n_caches = p->model->network.n_caches;
     uint32_t *members = LM_NEW_ARRAY(p->alloc, uint32_t, n_caches);
@@ -154,7 +156,8 @@ static int32_t create_staging(lm_programs *p)
         }
     }
     if (!lm_fits_size(most))
-        return lm_fail(LLM_E_MEMORY, "out of memory: %llu bytes of staging", (unsigned long long)most);
+        return lm_fail(LLM_E_MEMORY, "out of memory: %llu bytes of staging",
+                       (unsigned long long)most);
     p->staging_bytes = (size_t)most;
     p->staging = lm_alloc(p->alloc, p->staging_bytes);
     return p->staging == NULL ? LLM_E_MEMORY : LLM_OK;
@@ -179,7 +182,8 @@ static int32_t create_programs(lm_programs *p)
     return LLM_OK;
 }
 
-int32_t lm_programs_create(const lm_placement *placement, const lm_engine_shape *shape, lm_programs **out)
+int32_t lm_programs_create(const lm_placement *placement, const lm_engine_shape *shape,
+                           lm_programs **out)
 {
     lm_programs *p = LM_NEW(placement->alloc, lm_programs);
     if (p == NULL)
@@ -265,8 +269,8 @@ static int32_t carry_inputs(lm_programs *p, const lm_run *run, uint32_t segment)
         uint32_t device = place->segments[from].device;
         lm_device *source = place->devices[device].device;
         size_t bytes = slot_bytes(p, run, to->inputs[k]);
-        LM_TRY(source->backend->slot_read(source, p->queues[device], p->programs[from], to->inputs[k],
-                                          p->staging, bytes));
+        LM_TRY(source->backend->slot_read(source, p->queues[device], p->programs[from],
+                                          to->inputs[k], p->staging, bytes));
         LM_TRY(wait(p, device));
         LM_TRY(into->backend->slot_write(into, p->queues[to->device], p->programs[segment],
                                          to->inputs[k], p->staging, bytes));

@@ -16,7 +16,8 @@ static void unload(lm_placement *p)
     p->loaded = false;
 }
 
-static int32_t hand_over(lm_placement *p, lm_placed_device *d, uint32_t index, const lm_weight_data *data)
+static int32_t hand_over(lm_placement *p, lm_placed_device *d, uint32_t index,
+                         const lm_weight_data *data)
 {
     lm_placement_enter(p);
     int32_t rc = d->device->backend->weight_load(d->device, &p->model->network.weights[index], data,

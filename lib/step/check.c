@@ -140,8 +140,8 @@ static int32_t check_attn_out(const context *c)
 {
     const lm_step *s = c->s;
     LM_TRY(check_attn(c, &s->u.attn_out.attn));
-    WANT(c, linear_fits(c, &s->u.attn_out.out,
-                        s->u.attn_out.attn.heads * s->u.attn_out.attn.v_dim, width_out(c, 0)));
+    WANT(c, linear_fits(c, &s->u.attn_out.out, s->u.attn_out.attn.heads * s->u.attn_out.attn.v_dim,
+                        width_out(c, 0)));
     WANT(c, s->in[1] == LM_NONE || width_in(c, 1) == width_out(c, 0));
     return LLM_OK;
 }
@@ -334,8 +334,7 @@ static int32_t check_append(const context *c)
     WANT(c, s->u.append.cache < c->n->n_caches);
     const lm_cache_entry *e = &c->n->caches[s->u.append.cache];
     WANT(c, kv_entry(c, s->u.append.cache, e->kv_heads, e->k_dim, e->v_dim));
-    WANT(c,
-         width_in(c, 0) == e->kv_heads * e->k_dim && width_in(c, 1) == e->kv_heads * e->v_dim);
+    WANT(c, width_in(c, 0) == e->kv_heads * e->k_dim && width_in(c, 1) == e->kv_heads * e->v_dim);
     return LLM_OK;
 }
 
@@ -381,7 +380,8 @@ static int32_t (*const checks[LM_STEP_COUNT])(const context *c) = {
 static int32_t check_step(const context *c)
 {
     if (checks[c->s->kind] == NULL)
-        return lm_fail(LLM_E_UNSUPPORTED, "the step '%s' is not built yet", lm_step_name(c->s->kind));
+        return lm_fail(LLM_E_UNSUPPORTED, "the step '%s' is not built yet",
+                       lm_step_name(c->s->kind));
     return checks[c->s->kind](c);
 }
 

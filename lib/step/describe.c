@@ -101,7 +101,8 @@ void lm_step_print(const lm_network *n, const lm_step *step, char *text, size_t 
     if (step->kind == LM_STEP_ATTN_OUT)
         put_attn(&l, &step->u.attn_out.attn);
     if (step->kind == LM_STEP_MOE_FFN)
-        put(&l, " top %u of %u", (unsigned)step->u.moe.route.used, (unsigned)step->u.moe.route.experts);
+        put(&l, " top %u of %u", (unsigned)step->u.moe.route.used,
+            (unsigned)step->u.moe.route.experts);
     name_context names = {n, &l};
     lm_step_each_linear(step, put_weight, &names);
 }

@@ -118,7 +118,8 @@ uint32_t lm_emit_coarse(lm_builder *b, lm_step *step, uint32_t kind, uint32_t in
     return simple(b, step, in, residual, width);
 }
 
-uint32_t lm_emit_head(lm_builder *b, uint32_t in, const lm_norm *norm, const lm_linear *out, float cap)
+uint32_t lm_emit_head(lm_builder *b, uint32_t in, const lm_norm *norm, const lm_linear *out,
+                      float cap)
 {
     lm_step step = blank(LM_STEP_HEAD);
     step.u.head.norm = *norm;

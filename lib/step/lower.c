@@ -81,7 +81,8 @@ static void norm_in_place(lm_builder *b, const lm_norm *norm, uint32_t slot)
     lm_build_step(b, &step);
 }
 
-static void rope_in_place(lm_builder *b, const lm_rope *rope, uint32_t heads, uint32_t dim, uint32_t slot)
+static void rope_in_place(lm_builder *b, const lm_rope *rope, uint32_t heads, uint32_t dim,
+                          uint32_t slot)
 {
     if (rope->style == LM_ROPE_NONE)
         return;
@@ -227,5 +228,6 @@ int32_t lm_lower(lm_builder *b, const lm_step *step)
             return b->status;
         }
     }
-    return lm_fail(LLM_E_UNSUPPORTED, "the step '%s' has no lowering yet", lm_step_name(step->kind));
+    return lm_fail(LLM_E_UNSUPPORTED, "the step '%s' has no lowering yet",
+                   lm_step_name(step->kind));
 }

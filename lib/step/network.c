@@ -90,7 +90,8 @@ static uint32_t add_cache(lm_builder *b, const lm_cache_entry *entry)
     return (uint32_t)n->n_caches++;
 }
 
-uint32_t lm_build_kv(lm_builder *b, uint32_t group, uint32_t kv_heads, uint32_t k_dim, uint32_t v_dim)
+uint32_t lm_build_kv(lm_builder *b, uint32_t group, uint32_t kv_heads, uint32_t k_dim,
+                     uint32_t v_dim)
 {
     lm_cache_entry entry = {.group = group, .kv_heads = kv_heads, .k_dim = k_dim, .v_dim = v_dim};
     return add_cache(b, &entry);

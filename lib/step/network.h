@@ -10,12 +10,12 @@
 #define LM_MAX_LAYERS 1024u
 
 typedef struct lm_graph {
-    const char *name;      /* "decode", "pool", ... */
+    const char *name; /* "decode", "pool", ... */
     lm_step *steps;
     size_t n_steps, steps_capacity;
     lm_slot_info *slots;
     size_t n_slots, slots_capacity;
-    uint32_t result;       /* the slot read back: logits or pooled embeddings */
+    uint32_t result; /* the slot read back: logits or pooled embeddings */
 } lm_graph;
 
 typedef struct lm_network {
@@ -28,8 +28,8 @@ typedef struct lm_network {
     uint32_t n_groups;
     lm_graph decode;
     uint32_t n_layers, width, n_vocab;
-    uint32_t n_sites;      /* adapter sites */
-    bool causal;           /* false: rows of a sequence see each other (encoders) */
+    uint32_t n_sites; /* adapter sites */
+    bool causal;      /* false: rows of a sequence see each other (encoders) */
 } lm_network;
 
 void lm_network_init(lm_network *n, lm_allocator *alloc);
@@ -43,14 +43,15 @@ void lm_graph_finish(lm_graph *g, lm_allocator *alloc);
 typedef struct lm_builder {
     lm_network *network;
     lm_graph *graph;
-    uint16_t layer;        /* given to the steps that follow; 0xffff outside the layers */
+    uint16_t layer; /* given to the steps that follow; 0xffff outside the layers */
     int32_t status;
 } lm_builder;
 
 void lm_builder_init(lm_builder *b, lm_network *n, lm_graph *g);
 uint32_t lm_build_weight(lm_builder *b, const lm_weight_desc *desc);
 uint32_t lm_build_group(lm_builder *b, uint32_t kind, uint32_t window); /* same twice: same group */
-uint32_t lm_build_kv(lm_builder *b, uint32_t group, uint32_t kv_heads, uint32_t k_dim, uint32_t v_dim);
+uint32_t lm_build_kv(lm_builder *b, uint32_t group, uint32_t kv_heads, uint32_t k_dim,
+                     uint32_t v_dim);
 uint32_t lm_build_state(lm_builder *b, uint32_t group, uint32_t conv_values, uint32_t scan_values);
 uint32_t lm_build_slot(lm_builder *b, uint32_t width, uint32_t rows, uint32_t type);
 void lm_build_step(lm_builder *b, const lm_step *step);
@@ -75,7 +76,8 @@ uint32_t lm_emit_pool(lm_builder *b, uint32_t in, uint32_t kind);
 /* For coarse steps: fills in kind, layer, inputs and one fresh output of `width` and adds the step. */
 uint32_t lm_emit_coarse(lm_builder *b, lm_step *step, uint32_t kind, uint32_t in, uint32_t residual,
                         uint32_t width);
-uint32_t lm_emit_head(lm_builder *b, uint32_t in, const lm_norm *norm, const lm_linear *out, float cap);
+uint32_t lm_emit_head(lm_builder *b, uint32_t in, const lm_norm *norm, const lm_linear *out,
+                      float cap);
 
 int32_t lm_builder_status(const lm_builder *b);
 
@@ -89,8 +91,10 @@ int32_t lm_lower(lm_builder *b, const lm_step *step);
 int32_t lm_graph_check(const lm_network *n, const lm_graph *g);
 
 /* What a step refers to. Absent ones are left out. */
-void lm_step_each_linear(const lm_step *step, void (*visit)(void *user, const lm_linear *l), void *user);
-void lm_step_each_weight(const lm_step *step, void (*visit)(void *user, uint32_t weight), void *user);
+void lm_step_each_linear(const lm_step *step, void (*visit)(void *user, const lm_linear *l),
+                         void *user);
+void lm_step_each_weight(const lm_step *step, void (*visit)(void *user, uint32_t weight),
+                         void *user);
 uint32_t lm_step_cache(const lm_step *step); /* LM_NONE: touches none */
 
 /* What a step multiplies and reads, for one row: for the printed plan and the benchmarks. */

@@ -9,7 +9,8 @@
 /* YaRN: the dimension whose wavelength makes `turns` turns over the original context. */
 static double turns_dimension(const lm_rope *rope, double turns)
 {
-    return rope->dims * log(rope->context_original / (turns * TWO_PI)) / (2 * log((double)rope->base));
+    return rope->dims * log(rope->context_original / (turns * TWO_PI)) /
+           (2 * log((double)rope->base));
 }
 
 static double yarn_ramp(double low, double high, uint32_t pair)

@@ -47,8 +47,8 @@ static bool lives_meet(const life *a, const life *b)
 }
 
 /* The lowest offset at which `slot` collides with no placed slot that lives at the same time. */
-static uint64_t first_fit(const life *lives, const lm_slot_place *places, size_t n_slots, size_t slot,
-                          uint64_t bytes)
+static uint64_t first_fit(const life *lives, const lm_slot_place *places, size_t n_slots,
+                          size_t slot, uint64_t bytes)
 {
     uint64_t offset = 0;
     bool moved = true;

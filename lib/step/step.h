@@ -75,52 +75,60 @@ typedef struct lm_cache_group {
 
 /* Every multiplication is one of these. */
 typedef struct lm_linear {
-    uint32_t weight;  /* LM_NONE: absent (optional linears of coarse steps) */
-    uint32_t bias;    /* a vector weight or LM_NONE */
-    uint32_t site;    /* adapter site or LM_NONE */
-    float scale;      /* of the result, before the bias; 0 means 1 */
+    uint32_t weight; /* LM_NONE: absent (optional linears of coarse steps) */
+    uint32_t bias;   /* a vector weight or LM_NONE */
+    uint32_t site;   /* adapter site or LM_NONE */
+    float scale;     /* of the result, before the bias; 0 means 1 */
 } lm_linear;
 
 enum { LM_NORM_RMS, LM_NORM_LAYER, LM_NORM_L2 };
 
 typedef struct lm_norm {
     uint32_t kind;
-    uint32_t weight;  /* [group] values or LM_NONE */
+    uint32_t weight; /* [group] values or LM_NONE */
     uint32_t bias;
-    uint32_t group;   /* values normed together; 0: the whole row. weight repeats per group when it has
+    uint32_t
+        group; /* values normed together; 0: the whole row. weight repeats per group when it has
                          `group` values, runs on when it has the row's */
     float eps;
-    float offset;     /* added to the weight (1 for unbaked Gemma norms) */
+    float offset; /* added to the weight (1 for unbaked Gemma norms) */
 } lm_norm;
 
 enum {
-    LM_ACT_NONE, LM_ACT_SILU, LM_ACT_GELU_TANH, LM_ACT_GELU_ERF, LM_ACT_RELU, LM_ACT_RELU2,
-    LM_ACT_SIGMOID, LM_ACT_GELU_QUICK, LM_ACT_SOFTPLUS
+    LM_ACT_NONE,
+    LM_ACT_SILU,
+    LM_ACT_GELU_TANH,
+    LM_ACT_GELU_ERF,
+    LM_ACT_RELU,
+    LM_ACT_RELU2,
+    LM_ACT_SIGMOID,
+    LM_ACT_GELU_QUICK,
+    LM_ACT_SOFTPLUS
 };
 
 enum { LM_ROPE_NONE, LM_ROPE_PAIRS /* (2i, 2i+1) */, LM_ROPE_HALVES /* (i, i + dims/2) */ };
 
 typedef struct lm_rope {
     uint32_t style;
-    uint32_t dims;         /* rotated values per head; the rest pass through */
+    uint32_t dims; /* rotated values per head; the rest pass through */
     float base;
-    float freq_scale;      /* 1, or 1/factor for linear scaling and YaRN */
-    float yarn_mix;        /* 0: no YaRN; 1: full */
-    float attn_factor;     /* multiplies cos and sin; 0 means 1 */
+    float freq_scale;  /* 1, or 1/factor for linear scaling and YaRN */
+    float yarn_mix;    /* 0: no YaRN; 1: full */
+    float attn_factor; /* multiplies cos and sin; 0 means 1 */
     float beta_fast, beta_slow;
     uint32_t context_original;
-    uint32_t factors;      /* vector weight [dims / 2] dividing the frequencies, or LM_NONE */
-    uint32_t sections[4];  /* multi-axis: pairs taken from each position axis; all 0: axis 0 */
+    uint32_t factors;     /* vector weight [dims / 2] dividing the frequencies, or LM_NONE */
+    uint32_t sections[4]; /* multi-axis: pairs taken from each position axis; all 0: axis 0 */
 } lm_rope;
 
 typedef struct lm_attn {
     uint32_t cache;
     uint32_t heads, kv_heads, k_dim, v_dim;
     float scale;
-    float softcap;         /* 0: none */
-    uint32_t window;       /* 0: all; n: the row itself and n - 1 before it */
-    uint32_t sinks;        /* vector weight [heads] or LM_NONE */
-    float alibi;           /* largest slope bias, 0: none */
+    float softcap;   /* 0: none */
+    uint32_t window; /* 0: all; n: the row itself and n - 1 before it */
+    uint32_t sinks;  /* vector weight [heads] or LM_NONE */
+    float alibi;     /* largest slope bias, 0: none */
 } lm_attn;
 
 enum { LM_ROUTE_SOFTMAX /* over all, then pick */, LM_ROUTE_SOFTMAX_PICKED, LM_ROUTE_SIGMOID };
@@ -128,9 +136,9 @@ enum { LM_ROUTE_SOFTMAX /* over all, then pick */, LM_ROUTE_SOFTMAX_PICKED, LM_R
 typedef struct lm_route {
     uint32_t kind;
     uint32_t experts, used;
-    uint32_t bias;         /* vector weight added for picking only, or LM_NONE */
-    bool normalise;        /* picked weights sum to 1 */
-    float scale;           /* of the weights; 0 means 1 */
+    uint32_t bias;  /* vector weight added for picking only, or LM_NONE */
+    bool normalise; /* picked weights sum to 1 */
+    float scale;    /* of the weights; 0 means 1 */
 } lm_route;
 
 enum { LM_SCAN_MAMBA2, LM_SCAN_MAMBA1, LM_SCAN_RWKV, LM_SCAN_GATED_DELTA };
@@ -145,7 +153,7 @@ typedef struct lm_scan {
 typedef struct lm_conv {
     uint32_t cache;
     uint32_t channels, kernel;
-    uint32_t weight, bias;  /* vector weights [channels, kernel], [channels] */
+    uint32_t weight, bias; /* vector weights [channels, kernel], [channels] */
     uint32_t act;
 } lm_conv;
 
@@ -167,7 +175,8 @@ enum { LM_EMBED_TOKENS, LM_EMBED_POSITIONS, LM_EMBED_CONSTANT /* row 0, for toke
     X(ACT_MUL, 0, "out = act(in0) * in1; in1 may be absent [act]")                                 \
     X(LINEAR, 0, "out = W in + bias [linear]")                                                     \
     X(LINEAR_HEADS, 0, "out = per-head W[h] in[h] [heads]")                                        \
-    X(LINEAR_EXPERT, 0, "out[row, k] = W[ids[row, k]] in[row or row, k]; in0 values, in1 ids [expert]") \
+    X(LINEAR_EXPERT, 0,                                                                            \
+      "out[row, k] = W[ids[row, k]] in[row or row, k]; in0 values, in1 ids [expert]")              \
     X(ROUTE_TOPK, 0, "out0 ids (i32), out1 weights from in0 router logits [route]")                \
     X(COMBINE, 0, "out = sum over k of in1[row, k] * in0[row, k] [combine]")                       \
     X(ROPE, 0, "out = rotated in, per head [rope]")                                                \
@@ -191,7 +200,7 @@ enum {
 #define X(name, coarse, text) LM_STEP_##name,
     LM_STEP_KINDS(X)
 #undef X
-    LM_STEP_COUNT
+        LM_STEP_COUNT
 };
 
 #define LM_STEP_INS  3
@@ -203,40 +212,83 @@ typedef struct lm_step {
     uint32_t in[LM_STEP_INS];   /* slots or LM_NONE */
     uint32_t out[LM_STEP_OUTS]; /* may repeat an input: in place */
     union {
-        struct { uint32_t source, weight; float scale; } embed;
-        struct { uint32_t in_column, out_column, width; } copy;
-        struct { uint32_t weight; } vector;
-        struct { float scale, cap; } scale;
+        struct {
+            uint32_t source, weight;
+            float scale;
+        } embed;
+        struct {
+            uint32_t in_column, out_column, width;
+        } copy;
+        struct {
+            uint32_t weight;
+        } vector;
+        struct {
+            float scale, cap;
+        } scale;
         lm_norm norm;
-        struct { uint32_t act; } act;
+        struct {
+            uint32_t act;
+        } act;
         lm_linear linear;
-        struct { lm_linear linear; uint32_t heads; } heads;
-        struct { lm_linear linear; uint32_t used; bool per_expert_input; } expert;
+        struct {
+            lm_linear linear;
+            uint32_t heads;
+        } heads;
+        struct {
+            lm_linear linear;
+            uint32_t used;
+            bool per_expert_input;
+        } expert;
         lm_route route;
-        struct { uint32_t used; } combine;
-        struct { lm_rope rope; uint32_t heads, head_dim; } rope;
-        struct { uint32_t cache; } append;
+        struct {
+            uint32_t used;
+        } combine;
+        struct {
+            lm_rope rope;
+            uint32_t heads, head_dim;
+        } rope;
+        struct {
+            uint32_t cache;
+        } append;
         lm_attn attn;
         lm_conv conv;
         lm_scan scan;
-        struct { uint32_t kind; } pool;
-        struct { uint32_t point; } tap;
+        struct {
+            uint32_t kind;
+        } pool;
+        struct {
+            uint32_t point;
+        } tap;
         struct {
             lm_linear q, k, v;
             lm_norm q_norm, k_norm; /* weight LM_NONE and group 0: none */
             lm_rope rope;
             uint32_t cache, heads, kv_heads, k_dim, v_dim;
         } qkv;
-        struct { lm_attn attn; lm_linear out; } attn_out;
-        struct { lm_linear gate, up, down; uint32_t act; } ffn; /* gate absent: act(up) */
+        struct {
+            lm_attn attn;
+            lm_linear out;
+        } attn_out;
+        struct {
+            lm_linear gate, up, down;
+            uint32_t act;
+        } ffn; /* gate absent: act(up) */
         struct {
             lm_linear router, gate, up, down;
             lm_linear shared_router, shared_gate, shared_up, shared_down; /* may be absent */
             lm_route route;
             uint32_t act;
         } moe;
-        struct { lm_linear q_latent, kv_latent, k_up, v_up, out; lm_rope rope; lm_attn attn; } mla;
-        struct { lm_norm norm; lm_linear out; float cap; } head;
+        struct {
+            lm_linear q_latent, kv_latent, k_up, v_up, out;
+            lm_rope rope;
+            lm_attn attn;
+        } mla;
+        struct {
+            lm_norm norm;
+            lm_linear out;
+            float cap;
+        } head;
     } u;
 } lm_step;
 

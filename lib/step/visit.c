@@ -66,9 +66,9 @@ static const field vectors[] = {
 };
 
 static const field caches[] = {
-    {LM_STEP_KV_APPEND, AT(append.cache)},       {LM_STEP_ATTN_PAGED, AT(attn.cache)},
-    {LM_STEP_CONV_STATE, AT(conv.cache)},        {LM_STEP_SCAN_STATE, AT(scan.cache)},
-    {LM_STEP_QKV_ROPE_APPEND, AT(qkv.cache)},    {LM_STEP_ATTN_OUT, AT(attn_out.attn.cache)},
+    {LM_STEP_KV_APPEND, AT(append.cache)},    {LM_STEP_ATTN_PAGED, AT(attn.cache)},
+    {LM_STEP_CONV_STATE, AT(conv.cache)},     {LM_STEP_SCAN_STATE, AT(scan.cache)},
+    {LM_STEP_QKV_ROPE_APPEND, AT(qkv.cache)}, {LM_STEP_ATTN_OUT, AT(attn_out.attn.cache)},
     {LM_STEP_MLA_ATTN, AT(mla.attn.cache)},
 };
 
@@ -79,7 +79,8 @@ static const void *at(const lm_step *step, const field *f)
     return (const char *)step + f->offset;
 }
 
-void lm_step_each_linear(const lm_step *step, void (*visit)(void *user, const lm_linear *l), void *user)
+void lm_step_each_linear(const lm_step *step, void (*visit)(void *user, const lm_linear *l),
+                         void *user)
 {
     for (size_t i = 0; i < COUNT(linears); i++) {
         if (linears[i].kind != step->kind)
@@ -103,7 +104,8 @@ static void visit_linear(void *user, const lm_linear *l)
         e->visit(e->user, l->bias);
 }
 
-void lm_step_each_weight(const lm_step *step, void (*visit)(void *user, uint32_t weight), void *user)
+void lm_step_each_weight(const lm_step *step, void (*visit)(void *user, uint32_t weight),
+                         void *user)
 {
     each e = {visit, user};
     lm_step_each_linear(step, visit_linear, &e);

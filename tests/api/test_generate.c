@@ -154,7 +154,8 @@ static void test_generate__cancelled_feed_keeps_chunks(void **state)
     llm_session_params sp = {0};
     llm_session *s = start(*state, &sp);
     stopper x = {.at = 6};
-    llm_feed_params fp = {.struct_size = sizeof fp, .chunk = 3, .progress = stop_after, .progress_user = &x};
+    llm_feed_params fp = {
+        .struct_size = sizeof fp, .chunk = 3, .progress = stop_after, .progress_user = &x};
     assert_status(llm_session_feed(s, prompt, PROMPT, &fp), LLM_E_CANCELLED);
     assert_int_equal(llm_session_length(s), PROMPT + 6);
     llm_piece piece = LLM_PIECE_INIT;
@@ -189,8 +190,8 @@ static void test_generate__embedding_rows(void **state)
     float rows[PROMPT * 256];
     assert_true(info.width <= 256);
     for (size_t i = 0; i < PROMPT; i++)
-        assert_ok(llm_model_tensor_values(w->model, table, (uint64_t)prompt[i] * info.width, info.width,
-                                          rows + i * info.width));
+        assert_ok(llm_model_tensor_values(w->model, table, (uint64_t)prompt[i] * info.width,
+                                          info.width, rows + i * info.width));
     assert_ok(llm_session_feed_embeddings(by_row, rows, PROMPT, NULL));
     const float *a, *b;
     for (int round = 0; round < 2; round++) {

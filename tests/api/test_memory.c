@@ -38,7 +38,9 @@ static void check_plan(const char *device)
     llm_session *s;
     llm_memory_plan plan = {.struct_size = sizeof plan};
     llm_engine_params ep = {.struct_size = sizeof ep, .context = 128, .page_tokens = 16};
-    llm_model_params mp = {.struct_size = sizeof mp, .devices = device, .load = LLM_LOAD_HEADER,
+    llm_model_params mp = {.struct_size = sizeof mp,
+                           .devices = device,
+                           .load = LLM_LOAD_HEADER,
                            .source = LLM_SOURCE_READ};
     assert_ok(llm_runtime_create(NULL, &rt));
     assert_ok(llm_model_open(rt, model_file("llama"), &mp, &model));
@@ -77,7 +79,9 @@ static void test_memory__budget_is_hard(void **state)
     llm_engine *engine;
     llm_memory_plan plan = {.struct_size = sizeof plan};
     llm_engine_params ep = {.struct_size = sizeof ep, .page_tokens = 16};
-    llm_model_params mp = {.struct_size = sizeof mp, .devices = "ref", .load = LLM_LOAD_HEADER,
+    llm_model_params mp = {.struct_size = sizeof mp,
+                           .devices = "ref",
+                           .load = LLM_LOAD_HEADER,
                            .source = LLM_SOURCE_READ};
     assert_ok(llm_runtime_create(NULL, &rt));
     assert_ok(llm_model_open(rt, model_file("llama"), &mp, &model));
@@ -124,7 +128,9 @@ static void test_memory__engines_share_the_budget(void **state)
     llm_session *sessions[2];
     llm_memory_plan plan = {.struct_size = sizeof plan};
     llm_engine_params ep = {.struct_size = sizeof ep, .page_tokens = 16};
-    llm_model_params mp = {.struct_size = sizeof mp, .devices = "ref", .load = LLM_LOAD_HEADER,
+    llm_model_params mp = {.struct_size = sizeof mp,
+                           .devices = "ref",
+                           .load = LLM_LOAD_HEADER,
                            .source = LLM_SOURCE_READ};
     llm_token tokens[64] = {0};
     assert_ok(llm_runtime_create(NULL, &rt));
@@ -248,7 +254,8 @@ static void check_refusals(const char *model, const char *device, uint32_t sourc
         test_memory m;
         test_memory_init(&m);
         m.fail_at = n;
-        llm_runtime_params rp = {.struct_size = sizeof rp, .threads = 1, .allocator = test_memory_host(&m)};
+        llm_runtime_params rp = {
+            .struct_size = sizeof rp, .threads = 1, .allocator = test_memory_host(&m)};
         attempt a = {0};
         int32_t rc = try_all(&a, &rp, &mp, path);
         bool refused = m.calls >= n;

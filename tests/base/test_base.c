@@ -95,7 +95,10 @@ static void test_params__sizes(void **state)
 {
     (void)state;
     sample_params known;
-    struct { sample_params head; uint32_t tail; } bigger = {{sizeof bigger, 1, 2, 3}, 0};
+    struct {
+        sample_params head;
+        uint32_t tail;
+    } bigger = {{sizeof bigger, 1, 2, 3}, 0};
     assert_ok(lm_params_in(&known, sizeof known, NULL, "sample"));
     assert_int_equal(known.a, 0);
     assert_ok(lm_params_in(&known, sizeof known, &bigger, "sample"));
@@ -118,13 +121,18 @@ static void test_params__sizes(void **state)
 static void test_params__named(void **state)
 {
     (void)state;
-    struct { int64_t k; double p; } target = {40, 0.5};
-    static const lm_param_row rows[] = {{"k", LLM_KIND_INT, 0, 1, 100}, {"p", LLM_KIND_FLOAT, 8, 0, 1}};
+    struct {
+        int64_t k;
+        double p;
+    } target = {40, 0.5};
+    static const lm_param_row rows[] = {{"k", LLM_KIND_INT, 0, 1, 100},
+                                        {"p", LLM_KIND_FLOAT, 8, 0, 1}};
     llm_param good[] = {{"p", LLM_KIND_INT, 0, {.i = 1}}, {"k", LLM_KIND_INT, 0, {.i = 3}}};
     assert_ok(lm_params_read(good, 2, rows, 2, "thing", &target));
     assert_int_equal(target.k, 3);
     assert_true(target.p == 1.0);
-    llm_param unknown = {"q", LLM_KIND_INT, 0, {.i = 1}}, range = {"k", LLM_KIND_INT, 0, {.i = 101}};
+    llm_param unknown = {"q", LLM_KIND_INT, 0, {.i = 1}},
+              range = {"k", LLM_KIND_INT, 0, {.i = 101}};
     llm_param kind = {"k", LLM_KIND_FLOAT, 0, {.f = 1}}, nan = {"p", LLM_KIND_FLOAT, 0, {.f = NAN}};
     assert_status(lm_params_read(&unknown, 1, rows, 2, "thing", &target), LLM_E_INVALID);
     assert_status(lm_params_read(&range, 1, rows, 2, "thing", &target), LLM_E_INVALID);

@@ -179,12 +179,26 @@ static void live(world *w)
         uint32_t who = pick(w, SESSIONS);
         llm_session *s = w->sessions[who];
         switch (pick(w, 8)) {
-        case 0: act_feed(w, s); break;
-        case 1: act_sync(w, s); break;
-        case 2: case 3: case 4: act_next(w, s); break;
-        case 5: act_rewind(w, s); break;
-        case 6: act_fork(w, who); break;
-        default: act_save(w, who); break;
+        case 0:
+            act_feed(w, s);
+            break;
+        case 1:
+            act_sync(w, s);
+            break;
+        case 2:
+        case 3:
+        case 4:
+            act_next(w, s);
+            break;
+        case 5:
+            act_rewind(w, s);
+            break;
+        case 6:
+            act_fork(w, who);
+            break;
+        default:
+            act_save(w, who);
+            break;
         }
         check_logits(w, w->sessions[who]);
     }
@@ -198,8 +212,11 @@ static void test_timeline__hashes(void **state)
 {
     (void)state;
     for (uint32_t page = 16; page <= 128; page *= 2) {
-        world w = {.model_file = "model/data/llama.gguf", .device = "null", .page_tokens = page,
-                   .acts = 600, .random = page};
+        world w = {.model_file = "model/data/llama.gguf",
+                   .device = "null",
+                   .page_tokens = page,
+                   .acts = 600,
+                   .random = page};
         live(&w);
     }
 }
@@ -207,8 +224,11 @@ static void test_timeline__hashes(void **state)
 static void test_timeline__devices(void **state)
 {
     (void)state;
-    world w = {.model_file = "model/data/llama.gguf", .device = "null:0=100000,null:1", .page_tokens = 32,
-               .acts = 400, .random = 9};
+    world w = {.model_file = "model/data/llama.gguf",
+               .device = "null:0=100000,null:1",
+               .page_tokens = 32,
+               .acts = 400,
+               .random = 9};
     live(&w);
 }
 
@@ -216,8 +236,11 @@ static void test_timeline__windows(void **state)
 {
     (void)state;
     for (uint32_t page = 16; page <= 64; page *= 2) {
-        world w = {.model_file = "model/data/gemma3.gguf", .device = "null", .page_tokens = page,
-                   .acts = 400, .random = page};
+        world w = {.model_file = "model/data/gemma3.gguf",
+                   .device = "null",
+                   .page_tokens = page,
+                   .acts = 400,
+                   .random = page};
         live(&w);
     }
 }
@@ -226,8 +249,11 @@ static void test_timeline__states(void **state)
 {
     (void)state;
     for (uint32_t page = 16; page <= 64; page *= 2) {
-        world w = {.model_file = "model/data/mamba2.gguf", .device = "null", .page_tokens = page,
-                   .acts = 400, .random = page};
+        world w = {.model_file = "model/data/mamba2.gguf",
+                   .device = "null",
+                   .page_tokens = page,
+                   .acts = 400,
+                   .random = page};
         live(&w);
     }
 }
@@ -238,9 +264,11 @@ static void test_timeline__arithmetic(void **state)
     static const char *const models[] = {"model/data/llama.gguf", "model/data/gemma3.gguf",
                                          "model/data/mamba2.gguf"};
     for (size_t i = 0; i < sizeof models / sizeof models[0]; i++) {
-        world w = {.model_file = models[i], .device = "ref", .page_tokens = 16, .acts = 25, .random = i};
+        world w = {
+            .model_file = models[i], .device = "ref", .page_tokens = 16, .acts = 25, .random = i};
         live(&w);
-        world fast = {.model_file = models[i], .device = "cpu", .page_tokens = 32, .acts = 60, .random = i};
+        world fast = {
+            .model_file = models[i], .device = "cpu", .page_tokens = 32, .acts = 60, .random = i};
         live(&fast);
     }
 }

@@ -19,7 +19,8 @@ static void *memory_alloc(void *user, uint64_t size, uint64_t align)
     char *start = malloc((size_t)size + (size_t)align + sizeof(void *));
     if (start == NULL)
         return NULL;
-    uintptr_t at = ((uintptr_t)start + sizeof(void *) + (uintptr_t)align - 1) & ~((uintptr_t)align - 1);
+    uintptr_t at =
+        ((uintptr_t)start + sizeof(void *) + (uintptr_t)align - 1) & ~((uintptr_t)align - 1);
     memcpy((void *)(at - sizeof(void *)), &start, sizeof start);
     m->live_blocks++;
     m->live_bytes += size;
