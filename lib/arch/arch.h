@@ -32,21 +32,18 @@ typedef struct lm_hparam_row {
 /* --- tensors --------------------------------------------------------------------------------------- */
 
 /* What a tensor is for. Names are those of GGUF; the table of a family lists which it has. */
-#define LM_ROLES(X)                                                                                \
-    X(TOKEN_EMBD)                                                                                  \
-    X(POS_EMBD)                                                                                    \
-    X(TYPE_EMBD) X(EMBD_NORM) X(EMBD_NORM_BIAS) X(OUT_NORM) X(OUT_NORM_BIAS) X(OUTPUT)             \
-        X(OUTPUT_BIAS) X(ROPE_FREQS) X(ROPE_LONG) X(ROPE_SHORT) X(ATTN_NORM) X(ATTN_NORM_BIAS)     \
-            X(ATTN_Q) X(ATTN_K) X(ATTN_V) X(ATTN_Q_BIAS) X(ATTN_K_BIAS) X(ATTN_V_BIAS)             \
-                X(ATTN_Q_NORM) X(ATTN_K_NORM) X(ATTN_OUT) X(ATTN_OUT_BIAS) X(ATTN_SINKS)           \
-                    X(ATTN_POST_NORM) X(ATTN_POST_NORM_BIAS) X(FFN_NORM) X(FFN_NORM_BIAS)          \
-                        X(FFN_GATE) X(FFN_UP) X(FFN_DOWN) X(FFN_GATE_BIAS) X(FFN_UP_BIAS)          \
-                            X(FFN_DOWN_BIAS) X(FFN_POST_NORM) X(FFN_POST_NORM_BIAS) X(ROUTER)      \
-                                X(EXPERT_GATE) X(EXPERT_UP) X(EXPERT_DOWN) X(SHARED_ROUTER)        \
-                                    X(SHARED_GATE) X(SHARED_UP) X(SHARED_DOWN) X(SSM_IN_Z)         \
-                                        X(SSM_IN_XBC) X(SSM_IN_DT) X(SSM_CONV) X(SSM_CONV_BIAS)    \
-                                            X(SSM_DT_BIAS) X(SSM_A) X(SSM_D) X(SSM_NORM)           \
-                                                X(SSM_OUT)
+/* clang-format off */
+#define LM_ROLES(X) \
+    X(TOKEN_EMBD) X(POS_EMBD) X(TYPE_EMBD) X(EMBD_NORM) X(EMBD_NORM_BIAS) X(OUT_NORM) \
+    X(OUT_NORM_BIAS) X(OUTPUT) X(OUTPUT_BIAS) X(ROPE_FREQS) X(ROPE_LONG) X(ROPE_SHORT) \
+    X(ATTN_NORM) X(ATTN_NORM_BIAS) X(ATTN_Q) X(ATTN_K) X(ATTN_V) X(ATTN_Q_BIAS) X(ATTN_K_BIAS) \
+    X(ATTN_V_BIAS) X(ATTN_Q_NORM) X(ATTN_K_NORM) X(ATTN_OUT) X(ATTN_OUT_BIAS) X(ATTN_SINKS) \
+    X(ATTN_POST_NORM) X(ATTN_POST_NORM_BIAS) X(FFN_NORM) X(FFN_NORM_BIAS) X(FFN_GATE) X(FFN_UP) \
+    X(FFN_DOWN) X(FFN_GATE_BIAS) X(FFN_UP_BIAS) X(FFN_DOWN_BIAS) X(FFN_POST_NORM) \
+    X(FFN_POST_NORM_BIAS) X(ROUTER) X(EXPERT_GATE) X(EXPERT_UP) X(EXPERT_DOWN) X(SHARED_ROUTER) \
+    X(SHARED_GATE) X(SHARED_UP) X(SHARED_DOWN) X(SSM_IN_Z) X(SSM_IN_XBC) X(SSM_IN_DT) X(SSM_CONV) \
+    X(SSM_CONV_BIAS) X(SSM_DT_BIAS) X(SSM_A) X(SSM_D) X(SSM_NORM) X(SSM_OUT)
+/* clang-format on */
 
 enum {
 #define X(name) LM_ROLE_##name,
