@@ -622,7 +622,8 @@ static void bench_format(const lcpu_kernels *k, uint32_t id, uint32_t n_x)
     double start = seconds(), took = 0;
     while (took < 0.25) {
         for (uint32_t o = 0; o < ROWS; o += tile)
-            multiply_tile(k, f, file + o * packed, packed, tile, rows, n_x, COLS, outs, o, panel);
+            multiply_tile(k, f, file + o * packed, packed, ROWS - o < tile ? ROWS - o : tile, rows,
+                          n_x, COLS, outs, o, panel);
         times++;
         took = seconds() - start;
     }
