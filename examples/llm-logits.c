@@ -4,16 +4,30 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* Feeds the tokens in chunks; the last size given repeats. */
-static void feed(llm_session *session, const llm_token *tokens, uint64_t n, const char *split,
+typedef struct chunks {
+    llm_token *sizes; /* [count] the last repeats; count 0: all at once */
+    uint64_t count;
+} chunks;
+
+static chunks parse_split(const char *text)
+{
+    chunks c = {NULL, 0};
+    if (text != NULL)
+        c.sizes = tool_ids(text, "--split", &c.count);
+    for (uint64_t i = 0; i < c.count; i++)
+        if (c.sizes[i] == 0)
+            tool_misused("--split has a chunk of no tokens");
+    return c;
+}
+
+static void feed(llm_session *session, const llm_token *tokens, uint64_t n, const chunks *split,
                  float *logits, uint32_t n_vocab)
 {
-    uint64_t n_sizes = 0, at = 0;
-    llm_token *sizes = split == NULL ? NULL : tool_ids(split, "--split", &n_sizes);
+    uint64_t at = 0;
     for (uint64_t i = 0; at < n; i++) {
-        uint64_t part = n_sizes == 0 ? n : (uint64_t)sizes[i < n_sizes ? i : n_sizes - 1];
-        if (part == 0)
-            tool_misused("--split has a chunk of no tokens");
+        uint64_t part = n;
+        if (split->count > 0)
+            part = (uint64_t)split->sizes[i < split->count ? i : split->count - 1];
         if (part > n - at)
             part = n - at;
         llm_feed_params fp = {.struct_size = sizeof fp,
@@ -22,7 +36,6 @@ static void feed(llm_session *session, const llm_token *tokens, uint64_t n, cons
         tool_check(llm_session_feed(session, tokens + at, part, &fp));
         at += part;
     }
-    free(sizes);
 }
 
 int main(int argc, char **argv)
@@ -52,25 +65,25 @@ int main(int argc, char **argv)
     llm_token *tokens = tool_ids(tokens_text, "--tokens", &n);
     if (n == 0)
         tool_misused("--tokens holds no id");
+    chunks sizes = parse_split(split);
     tool_model m;
     llm_session *session;
     llm_engine_params shape = {.struct_size = sizeof shape, .max_outputs = 512};
     tool_open(path, &compute, &shape, &m);
     llm_session_params sp = {.struct_size = sizeof sp, .engine = m.engine};
     tool_check(llm_session_create(m.model, &sp, &session));
-    const float *last;
     uint32_t n_vocab = m.info.n_vocab;
     float *logits = malloc((size_t)n * n_vocab * sizeof *logits);
     if (logits == NULL)
         tool_fail("no memory for %llu rows of logits", (unsigned long long)n);
-    feed(session, tokens, n, split, logits, n_vocab);
-    tool_check(llm_session_logits(session, &last, &n_vocab));
+    feed(session, tokens, n, &sizes, logits, n_vocab);
     FILE *out = fopen(out_path, "wb");
     if (out == NULL || fwrite(logits, (size_t)n_vocab * sizeof *logits, n, out) != n ||
         fclose(out) != 0)
         tool_fail("cannot write '%s'", out_path);
     free(logits);
     free(tokens);
+    free(sizes.sizes);
     llm_session_destroy(session);
     tool_close(&m);
     return 0;
