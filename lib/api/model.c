@@ -128,6 +128,7 @@ LLM_API int32_t llm_model_open_callbacks(llm_runtime *runtime, const llm_reader 
     LM_TRY(open_params(__func__, runtime, params, out, &p));
     lm_want(reader, "reader");
     LM_TRY(lm_params_in(&r, sizeof r, reader, "llm_reader"));
+    LM_TRY(lm_flags_check(r.reserved, 0, "llm_reader.reserved"));
     lm_want(r.read, "reader->read");
     LM_TRY(lm_source_open_callback(&runtime->alloc, r.read, r.user, r.size, &source));
     return open_source(runtime, &source, &p, out);

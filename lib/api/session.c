@@ -111,6 +111,7 @@ static int32_t feed_from(const llm_session *s, const llm_feed_params *given, uin
     LM_TRY(lm_params_in(&p, sizeof p, given, "llm_feed_params"));
     LM_TRY(lm_flags_check(p.encode_flags, LLM_ENCODE_NO_SPECIAL | LLM_ENCODE_LITERAL,
                           "llm_feed_params.encode_flags"));
+    LM_TRY(lm_flags_check(p.reserved, 0, "llm_feed_params.reserved"));
     uint32_t n_vocab = s->inner->engine->network->n_vocab;
     if (p.logits != NULL && p.logits_capacity / n_vocab < n)
         return lm_fail(LLM_E_BUFFER, "llm_feed_params: room for %llu logits; %llu tokens give %llu",
@@ -297,6 +298,8 @@ LLM_API int32_t llm_session_save_memory(llm_session *session, void *data, uint64
 {
     lm_want(session, "session");
     lm_want(size, "size");
+    if (data == NULL && capacity > 0)
+        return lm_fail(LLM_E_INVALID, "%s: data is NULL", __func__);
     LM_TRY(enter(session));
     return leave(session, save_memory(session->inner, data, capacity, size));
 }

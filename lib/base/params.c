@@ -4,6 +4,8 @@
 #include <math.h>
 #include <string.h>
 
+#define MOST_SIZE 4096u /* no structure comes near it: more is a struct_size nobody set */
+
 int32_t lm_params_in(void *known, size_t known_size, const void *given, const char *name)
 {
     memset(known, 0, known_size);
@@ -11,7 +13,7 @@ int32_t lm_params_in(void *known, size_t known_size, const void *given, const ch
         return LLM_OK;
     uint32_t size;
     memcpy(&size, given, sizeof size);
-    if (size < sizeof size)
+    if (size < sizeof size || size > MOST_SIZE)
         return lm_fail(LLM_E_INVALID, "%s: struct_size is %u; set it to sizeof(%s)", name,
                        (unsigned)size, name);
     if (size > known_size) {
