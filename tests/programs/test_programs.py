@@ -10,6 +10,7 @@ import re
 import struct
 import subprocess
 import time
+import unittest
 
 from rig import NAMES, PROGRAMS, Case, main, model, run, scratch, testdata
 
@@ -188,6 +189,7 @@ class Streams(Case):
         self.refuses(1, "llm-tokenize", model(), stdin_from=folder, says="stdin")
         os.close(folder)
 
+    @unittest.skipUnless(os.path.exists("/dev/full"), "no /dev/full here")
     def test_full_stdout(self):
         calls = [("llm-tokenize", [], b"some text"), ("llm-run", ["-p", "x", "-n", "3"], b""),
                  ("llm-inspect", [], b""), ("llm-inspect", ["--help"], b"")]
