@@ -8,6 +8,7 @@
 #define TILE_ROWS   16u     /* of a task, at least */
 #define FEW_ROWS    6u      /* of activations: halves are multiplied where they lie */
 #define PANEL_BYTES 524288u /* panels that stay in the second cache */
+#define PANEL_GAP   16u     /* floats between rows, so that not all of them share cache sets */
 
 typedef struct group {
     uint32_t matrix;
@@ -27,7 +28,7 @@ typedef struct job {
     uint32_t n_rows; /* of activations; a row may serve several places */
     const float *in;
     uint8_t *quantised; /* [n_rows] rows of the int8 family */
-    size_t row_bytes;   /* of those, or of f32 rows */
+    size_t row_bytes;   /* of those */
     const void **x;     /* [places] */
     float **out;        /* [places] */
     group *groups;
@@ -73,7 +74,8 @@ static void size_panels(job *j, uint32_t cols)
     const lcpu_int8 *family = &j->d->k.int8;
     uint32_t step = j->int8 != NULL ? family->panel_rows : 1;
     uint32_t most = j->int8 != NULL ? family->tile_rows : TILE_ROWS;
-    size_t bytes = j->int8 != NULL ? (size_t)j->int8->column_bytes * (cols / 32) : j->row_bytes;
+    size_t bytes = j->int8 != NULL ? (size_t)j->int8->column_bytes * (cols / 32)
+                                   : (cols + (size_t)PANEL_GAP) * sizeof(float);
     uint32_t panels = most / step;
     while (panels > 1 && panels * bytes > PANEL_BYTES)
         panels--;
@@ -88,7 +90,7 @@ static void carve(job *j, const lm_format *format, uint32_t cols, shape s, lcpu_
     const lcpu_kernels *k = &j->d->k;
     j->int8 = lcpu_int8_of(k, format);
     j->decode = lcpu_decoder_of(k, format);
-    j->row_bytes = j->int8 != NULL ? k->int8.row_bytes(cols) : cols * sizeof(float);
+    j->row_bytes = j->int8 != NULL ? k->int8.row_bytes(cols) : 0;
     size_panels(j, cols);
     j->panels = lcpu_take(c, j->panel_bytes * lcpu_team_size(j->d->team));
     j->x = lcpu_take(c, s.places * sizeof *j->x);
@@ -137,9 +139,10 @@ static void multiply_f32(const job *j, const group *g, uint32_t first, uint32_t 
                            first);
         return;
     }
+    size_t stride = cols + (size_t)PANEL_GAP;
     for (uint32_t i = 0; i < count; i++)
-        j->decode(w + i * j->w->row_bytes, rows + (size_t)i * cols, cols);
-    j->d->k.f32_matmul(rows, cols, count, x, g->count, cols, out, first);
+        j->decode(w + i * j->w->row_bytes, rows + i * stride, cols);
+    j->d->k.f32_matmul(rows, stride, count, x, g->count, cols, out, first);
 }
 
 static void multiply_int8(const job *j, const group *g, uint32_t first, uint32_t count,

@@ -1,6 +1,6 @@
 /* test_kernels.c - every kernel of the CPU backend against plain C, on numbers chosen to hurt; the
  * kernels of every instruction set this processor has against the portable ones, bit for bit where
- * the level's arithmetic is the same. `test_kernels --bench` measures them instead. */
+ * the level's arithmetic is the same. */
 #include "support/support.h"
 
 #include "backends/cpu/kernels/kernels.h"
@@ -9,10 +9,8 @@
 #include "step/step.h"
 
 #include <math.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 
 /* The sets to try: the mask of features each leaves. */
 static const struct {
@@ -564,98 +562,8 @@ static void feature_masks(void **state)
     assert_int_equal(kernels_of(0).used, 0);
 }
 
-/* --- measuring -------------------------------------------------------------------------------- */
-
-/* Of this process alone: others on the machine do not count. */
-static double seconds(void)
+int main(void)
 {
-    return (double)clock() / CLOCKS_PER_SEC;
-}
-
-/* As the backend does it. */
-static void multiply_tile(const lcpu_kernels *k, const lm_format *f, const uint8_t *file,
-                          size_t stride, uint32_t n_w, const void *const *x, uint32_t n_x,
-                          uint32_t cols, float *const *out, size_t at, uint8_t *panel)
-{
-    const lcpu_int8_format *int8 = lcpu_int8_of(k, f);
-    lcpu_half_fn half = f->id == LM_F16 ? k->f16_matmul : f->id == LM_BF16 ? k->bf16_matmul : NULL;
-    const float *const *rows = (const float *const *)x;
-    if (int8 != NULL && int8->direct != NULL && n_x <= k->int8.direct_max) {
-        int8->direct(file, stride, n_w, x, n_x, cols, out, at);
-    } else if (int8 != NULL) {
-        int8->unpack(file, stride, n_w, cols, panel);
-        int8->matmul(panel, n_w, x, n_x, cols, out, at);
-    } else if (half != NULL && n_x <= 6) {
-        half(file, stride, n_w, rows, n_x, cols, out, at);
-    } else {
-        for (uint32_t i = 0; i < n_w; i++)
-            lcpu_decoder_of(k, f)(file + i * stride, (float *)(void *)panel + (size_t)i * cols,
-                                  cols);
-        k->f32_matmul((const float *)(void *)panel, cols, n_w, rows, n_x, cols, out, at);
-    }
-}
-
-static void bench_format(const lcpu_kernels *k, uint32_t id, uint32_t n_x)
-{
-    enum { COLS = 2048, ROWS = 1008 };
-    const lm_format *f = lm_format_by_id(id);
-    size_t packed = COLS / f->block * f->bytes, row = COLS * sizeof(float);
-    const lcpu_int8_format *int8 = lcpu_int8_of(k, f);
-    row = int8 != NULL ? k->int8.row_bytes(COLS) : row;
-    uint32_t tile = int8 != NULL ? k->int8.tile_rows : n_x == 1 ? 1 : 16, times = 0;
-    uint8_t *file = malloc(ROWS * packed), *acts = malloc(n_x * row);
-    uint8_t *panel = int8 != NULL ? panel_for(k, int8, tile, COLS) : malloc(tile * row);
-    float *w = malloc(COLS * sizeof *w), *out = malloc(n_x * ROWS * sizeof *out);
-    const void **rows = malloc(n_x * sizeof *rows);
-    float **outs = malloc(n_x * sizeof *outs);
-    numbers(w, COLS, NORMAL, 1);
-    for (uint32_t i = 0; i < ROWS; i++)
-        f->encode(w, NULL, file + i * packed, COLS);
-    for (uint32_t i = 0; i < n_x; i++) {
-        rows[i] = acts + i * row;
-        outs[i] = out + (size_t)i * ROWS;
-        if (int8 != NULL)
-            k->int8.quantise(w, COLS, acts + i * row);
-        else
-            memcpy(acts + i * row, w, row);
-    }
-    double start = seconds(), took = 0;
-    while (took < 0.25) {
-        for (uint32_t o = 0; o < ROWS; o += tile)
-            multiply_tile(k, f, file + o * packed, packed, ROWS - o < tile ? ROWS - o : tile, rows,
-                          n_x, COLS, outs, o, panel);
-        times++;
-        took = seconds() - start;
-    }
-    printf("  %-7s %3u rows  %6.2f GB/s of weights  %7.2f GFLOP/s\n", f->name, (unsigned)n_x,
-           (double)times * ROWS * (double)packed / took * 1e-9,
-           2.0 * times * ROWS * COLS * n_x / took * 1e-9);
-    free(file), free(panel), free(acts), free(w), free(out), free(rows), free(outs);
-}
-
-static int bench(void)
-{
-    static const uint32_t formats[] = {LM_F32,  LM_F16,  LM_BF16, LM_Q8_0,
-                                       LM_Q4_0, LM_Q4_K, LM_Q6_K, LM_Q5_K};
-    uint64_t used = 1;
-    for (size_t level = 0; level < LEVELS; level++) {
-        lcpu_kernels k = kernels_of(level);
-        if (k.used == used)
-            continue;
-        used = k.used;
-        printf("%s, one thread\n", levels[level].name);
-        for (size_t i = 0; i < sizeof formats / sizeof formats[0]; i++) {
-            bench_format(&k, formats[i], 1);
-            bench_format(&k, formats[i], 64);
-        }
-    }
-    return 0;
-}
-
-int main(int argc, char **argv)
-{
-    if (argc == 2 && strcmp(argv[1], "--bench") == 0)
-        return bench();
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(decode_all_patterns),
         cmocka_unit_test(f32_products),

@@ -8,7 +8,7 @@ typedef struct lanes {
 } lanes;
 
 #define TILE_W 2
-#define TILE_X 3
+#define TILE_X 2
 #define TILE_O 4
 #define TILE_Q 1
 

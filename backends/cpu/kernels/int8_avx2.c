@@ -160,7 +160,9 @@ INLINE void add_block(const panel_block *w, const act_block *const *x, uint32_t 
     __m256i sum[4];
     EACH (r, X)
         sum[r] = _mm256_setzero_si256();
-    EACH (i, PAIRS) {
+    /* Written out as a whole, gcc would sort the sums anew and run out of registers. */
+    _Pragma("GCC unroll 2") for (uint32_t i = 0; i < PAIRS; i++)
+    {
         __m256i columns = _mm256_loadu_si256((const __m256i *)(const void *)w->q[i]);
         EACH (r, X) {
             int32_t two;
