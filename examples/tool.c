@@ -1,7 +1,5 @@
 /* tool.c - options, messages, progress, JSON of the example programs. */
-#if !defined(_WIN32)
 #define _POSIX_C_SOURCE 200809L
-#endif
 #include "tool.h"
 
 #include <errno.h>
@@ -346,11 +344,7 @@ void tool_plain_text(FILE *to, const char *text, uint64_t size)
 double tool_now(void)
 {
     struct timespec now;
-#if defined(_WIN32)
-    timespec_get(&now, TIME_UTC);
-#else
     clock_gettime(CLOCK_MONOTONIC, &now);
-#endif
     return (double)now.tv_sec + (double)now.tv_nsec * 1e-9;
 }
 
