@@ -168,7 +168,8 @@ static void deliver(lm_engine *e, const float *rows)
     for (uint32_t i = 0; i < b->n_works; i++) {
         lm_work *w = b->works[i];
         size_t count = w->outputs == LM_OUTPUT_POOLED ? 1 : outputs_of(w);
-        const float *mine = rows + (w->outputs == LM_OUTPUT_POOLED ? i : at) * width;
+        size_t first = w->outputs == LM_OUTPUT_POOLED ? i : at;
+        const float *mine = count == 0 ? NULL : rows + first * width;
         at += outputs_of(w);
         if (count > 0 && has_nan(mine, count * width)) {
             give_up(w, lm_fail(LLM_E_NUMERIC,
