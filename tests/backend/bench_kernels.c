@@ -83,8 +83,9 @@ __attribute__((target("avx2"))) static double madd_256(void)
     for (int i = 0; i < ROUNDS; i++)
         for (int c = 0; c < CHAINS; c++)
             sum[c] = _mm256_madd_epi16(sum[c], x);
-    for (int c = 0; c < CHAINS; c++)
-        sink = (float)_mm_cvtsi128_si32(_mm256_castsi256_si128(sum[c]));
+    for (int c = 1; c < CHAINS; c++)
+        sum[0] = _mm256_add_epi32(sum[0], sum[c]);
+    sink = (float)_mm_cvtsi128_si32(_mm256_castsi256_si128(sum[0]));
     return 32.0 * CHAINS * ROUNDS;
 }
 
