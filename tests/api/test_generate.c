@@ -89,7 +89,7 @@ static void test_generate__probabilities(void **state)
     assert_ok(llm_session_logits(s, &logits, &n_vocab));
     double most = -INFINITY, sum = 0;
     for (uint32_t i = 0; i < n_vocab; i++)
-        most = fmax(most, logits[i]);
+        most = logits[i] > most ? logits[i] : most;
     for (uint32_t i = 0; i < n_vocab; i++)
         sum += exp(logits[i] - most);
     float copy[4096];

@@ -133,8 +133,9 @@ static void test_saved__other_device_computes_alike(void **state)
     assert_ok(llm_session_logits(to.s, &y, NULL));
     double most = 0, error = 0;
     for (uint32_t i = 0; i < from.n_vocab; i++) {
-        most = fmax(most, fabs(x[i]));
-        error = fmax(error, fabs(x[i] - y[i]));
+        double size = fabs(x[i]), difference = fabs(x[i] - y[i]);
+        most = size > most ? size : most;
+        error = difference > error ? difference : error;
     }
     assert_true(error <= 1e-3 * most); /* what docs/numerics.md grants a whole model on cpu */
     free(saved.data);
