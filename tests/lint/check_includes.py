@@ -35,7 +35,8 @@ INCLUDE = re.compile(r'^\s*#\s*include\s+([<"])([^>"]+)[>"]', re.M)
 
 def sources(folder):
     for pattern in ("*.c", "*.h", "*.cpp", "*.hpp", "*.in", "*.cu"):
-        yield from sorted((ROOT / folder).rglob(pattern))
+        found = sorted((ROOT / folder).rglob(pattern))
+        yield from (path for path in found if "build" not in path.relative_to(ROOT).parts)
 
 
 def includes(path):
