@@ -271,15 +271,10 @@ static void test_open__load_again_after_failure(void **state)
 /* A file of an architecture nobody knows, with a small vocabulary and no tensors. */
 static void write_vocabulary(world *w, const char *path, bool with_tokens)
 {
-    static const char *const tokens[] = {"<unk>",
-                                         "<s>",
-                                         "</s>",
-                                         "\xe2\x96\x81",
-                                         "a",
-                                         "b",
-                                         "\xe2\x96\x81"
-                                         "a",
-                                         "ab"};
+    static const char metaspace_a[] = "\xe2\x96\x81"
+                                      "a";
+    static const char *const tokens[] = {"<unk>", "<s>", "</s>",      "\xe2\x96\x81",
+                                         "a",     "b",   metaspace_a, "ab"};
     static const float scores[] = {0, 0, 0, -5, -6, -7, -3, -2};
     static const llm_token types[] = {2, 3, 3, 1, 1, 1, 1, 1};
     llm_writer *writer;
