@@ -30,8 +30,8 @@ typedef struct llm_runtime_params {
     void *log_user;
     llm_parallel_fn parallel; /* the host's own thread pool, `threads` wide; NULL: our own team */
     void *parallel_user;
-    const char *module_folder; /* where libllm-<backend>.so lie; NULL: the loader's search path */
-    llm_limits limits;         /* struct_size 0: the defaults */
+    const char *module_folder;    /* where libllm-<backend>.so lie; NULL: beside the library */
+    llm_limits limits;            /* struct_size 0: the defaults */
     uint64_t cpu_features_masked; /* CPU instruction sets not to use; for tests */
 } llm_runtime_params;
 

@@ -194,6 +194,18 @@ typedef struct lm_backend {
     int32_t (*queue_wait)(lm_device *device, lm_queue *queue, uint64_t ticket, uint64_t timeout_ns);
 } lm_backend;
 
+/* --- modules ------------------------------------------------------------------------------------------ */
+
+/* What the library gives to a module; only ever appended to. */
+typedef struct lm_core {
+    uint32_t struct_size;
+    char *(*message_buffer)(void); /* this thread's, for base/status */
+} lm_core;
+
+/* libllm-NAME.so exports this as llm_backend_entry; NULL: no such version here. Formats, kinds and
+ * classes are compared by number across this border: each side has its own constants. */
+typedef const lm_backend *(*lm_backend_entry)(uint32_t version, const lm_core *core);
+
 /* Every backend's device structure begins with this. */
 struct lm_device {
     const lm_backend *backend;

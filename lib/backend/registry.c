@@ -123,33 +123,44 @@ static int32_t not_there(const lm_registry *r, const char *name)
                          r->entries[i].backend->name);
         used += n > 0 && (size_t)n < sizeof names - used ? (size_t)n : 0;
     }
-    return lm_fail(LLM_E_NOT_FOUND, "there is no backend '%s'; this library has: %s", name, names);
+    return lm_fail(
+        LLM_E_NOT_FOUND,
+        "there is no backend '%s', and no module of that name %s%s; this library has: %s", name,
+        r->module_folder[0] == '\0' ? "beside the library" : "in ", r->module_folder, names);
 }
 
-/* libllm-<name>.so exports one function that answers its table. */
-typedef const lm_backend *(*entry_fn)(uint32_t version);
+static bool is_module_name(const char *name)
+{
+    for (const char *c = name; *c != '\0'; c++)
+        if (!(*c >= 'a' && *c <= 'z') && !(*c >= '0' && *c <= '9'))
+            return false;
+    return true;
+}
 
 static int32_t load_module(lm_registry *r, const char *name)
 {
-    char path[1200];
-    for (const char *c = name; *c != '\0'; c++)
-        if (!(*c >= 'a' && *c <= 'z') && !(*c >= '0' && *c <= '9'))
-            return not_there(r, name);
+    static const lm_core core = {sizeof core, lm_message_buffer};
+    void *module;
+    if (!is_module_name(name))
+        return not_there(r, name);
     if (r->n_entries == LM_MAX_BACKENDS)
         return lm_fail(LLM_E_LIMIT, "too many backends are loaded");
-    const char *folder = r->module_folder;
-    snprintf(path, sizeof path, "%s%slibllm-%s.so", folder, folder[0] == '\0' ? "" : "/", name);
-    void *module;
-    if (lm_os_library_open(path, &module) < 0)
+    const char *folder = r->module_folder[0] == '\0' ? NULL : r->module_folder;
+    int32_t rc = lm_os_module_open(folder, name, &module);
+    if (rc == LLM_E_NOT_FOUND)
         return not_there(r, name);
-    entry_fn entry;
+    LM_TRY(rc);
+    lm_backend_entry entry;
     void *symbol = lm_os_library_symbol(module, "llm_backend_entry");
     memcpy(&entry, &symbol, sizeof entry);
-    const lm_backend *backend = symbol == NULL ? NULL : entry(LM_BACKEND_VERSION);
-    if (backend == NULL || backend->version != LM_BACKEND_VERSION) {
+    const lm_backend *backend = symbol == NULL ? NULL : entry(LM_BACKEND_VERSION, &core);
+    if (backend == NULL || backend->version != LM_BACKEND_VERSION ||
+        strcmp(backend->name, name) != 0) {
         lm_os_library_close(module);
-        return lm_fail(LLM_E_UNSUPPORTED, "'%s' is no backend of this version of the library",
-                       path);
+        return lm_fail(LLM_E_UNSUPPORTED,
+                       "module libllm-%s was not made for this version of the library; install the "
+                       "one that belongs to it",
+                       name);
     }
     r->entries[r->n_entries++] = (lm_registry_entry){backend, module};
     return LLM_OK;

@@ -36,8 +36,8 @@ typedef struct lm_registry {
     char module_folder[1024];
 } lm_registry;
 
-/* `module_folder` NULL: modules where the system's loader finds them. A module is loaded when it is first
- * named. Not thread-safe: the runtime locks around it. */
+/* `module_folder` NULL: modules lie beside the library. One is loaded when it is first named. Not
+ * thread-safe: the runtime locks around it. */
 int32_t lm_registry_init(lm_registry *r, lm_allocator *alloc, const lm_host *host,
                          const char *module_folder);
 void lm_registry_finish(lm_registry *r);

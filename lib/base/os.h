@@ -85,7 +85,11 @@ void lm_os_cond_wake_all(lm_os_cond *cond);
 
 /* --- shared objects -------------------------------------------------------------------------- */
 
-int32_t lm_os_library_open(const char *path, void **out);
+/* libllm-NAME of this system in `folder`; NULL: beside the file that this code is in. LLM_E_NOT_FOUND
+ * when there is no such file, LLM_E_UNSUPPORTED with the loader's words when it does not load. */
+int32_t lm_os_module_open(const char *folder, const char *name, void **out);
+/* By the loader's own search: drivers' libraries. */
+int32_t lm_os_library_open(const char *name, void **out);
 void lm_os_library_close(void *library);
 void *lm_os_library_symbol(void *library, const char *name); /* NULL: absent */
 

@@ -384,10 +384,16 @@ void lm_os_cond_wake_all(lm_os_cond *cond)
 /* --- shared objects ------------------------------------------------------------------------ */
 
 #if defined(LM_STATIC_ONLY)
-int32_t lm_os_library_open(const char *path, void **out)
+int32_t lm_os_module_open(const char *folder, const char *name, void **out)
+{
+    (void)folder;
+    return lm_os_library_open(name, out);
+}
+
+int32_t lm_os_library_open(const char *name, void **out)
 {
     *out = NULL;
-    return lm_fail(LLM_E_UNSUPPORTED, "'%s' not opened: this build loads no modules", path);
+    return lm_fail(LLM_E_NOT_FOUND, "'%s' is not looked for: this build loads no modules", name);
 }
 
 void lm_os_library_close(void *library)
@@ -402,12 +408,52 @@ void *lm_os_library_symbol(void *library, const char *name)
     return NULL;
 }
 #else
-int32_t lm_os_library_open(const char *path, void **out)
+#if defined(__APPLE__)
+#define LIBRARY_SUFFIX ".dylib"
+#else
+#define LIBRARY_SUFFIX ".so"
+#endif
+
+/* The folder of the file that this code was loaded from, with its last slash; "" when unknown. */
+static void own_folder(char *out, size_t size)
 {
+    Dl_info info;
+    int32_t (*here)(const char *, const char *, void **) = lm_os_module_open;
+    void *address;
+    memcpy(&address, &here, sizeof address);
+    out[0] = '\0';
+    if (dladdr(address, &info) == 0 || info.dli_fname == NULL)
+        return;
+    const char *slash = strrchr(info.dli_fname, '/');
+    size_t length = slash == NULL ? 0 : (size_t)(slash + 1 - info.dli_fname);
+    if (length < size) {
+        memcpy(out, info.dli_fname, length);
+        out[length] = '\0';
+    }
+}
+
+int32_t lm_os_module_open(const char *folder, const char *name, void **out)
+{
+    char own[LM_OS_PATH_BYTES], path[LM_OS_PATH_BYTES];
+    *out = NULL;
+    if (folder == NULL)
+        own_folder(own, sizeof own);
+    int used = snprintf(path, sizeof path, "%s%slibllm-%s" LIBRARY_SUFFIX,
+                        folder == NULL ? own : folder, folder == NULL ? "" : "/", name);
+    if (used < 0 || (size_t)used >= sizeof path)
+        return lm_fail(LLM_E_INVALID, "the path of module '%s' is too long", name);
+    if (access(path, F_OK) != 0)
+        return lm_fail(LLM_E_NOT_FOUND, "no module '%s': %s", path, strerror(errno));
     *out = dlopen(path, RTLD_NOW | RTLD_LOCAL);
-    if (*out == NULL)
-        return lm_fail(LLM_E_NOT_FOUND, "cannot load '%s': %s", path, dlerror());
-    return LLM_OK;
+    return *out != NULL ? LLM_OK
+                        : lm_fail(LLM_E_UNSUPPORTED, "cannot load a module: %s", dlerror());
+}
+
+int32_t lm_os_library_open(const char *name, void **out)
+{
+    *out = dlopen(name, RTLD_NOW | RTLD_LOCAL);
+    return *out != NULL ? LLM_OK
+                        : lm_fail(LLM_E_NOT_FOUND, "cannot load '%s': %s", name, dlerror());
 }
 
 void lm_os_library_close(void *library)

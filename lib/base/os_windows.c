@@ -418,10 +418,16 @@ void lm_os_cond_wake_all(lm_os_cond *cond)
 /* --- shared objects ------------------------------------------------------------------------ */
 
 #if defined(LM_STATIC_ONLY)
-int32_t lm_os_library_open(const char *path, void **out)
+int32_t lm_os_module_open(const char *folder, const char *name, void **out)
+{
+    (void)folder;
+    return lm_os_library_open(name, out);
+}
+
+int32_t lm_os_library_open(const char *name, void **out)
 {
     *out = NULL;
-    return lm_fail(LLM_E_UNSUPPORTED, "'%s' not opened: this build loads no modules", path);
+    return lm_fail(LLM_E_NOT_FOUND, "'%s' is not looked for: this build loads no modules", name);
 }
 
 void lm_os_library_close(void *library)
@@ -436,24 +442,70 @@ void *lm_os_library_symbol(void *library, const char *name)
     return NULL;
 }
 #else
-/* A bare name is looked for in the system's and the program's folders, never in the current one; a
- * path also finds the libraries beside it. */
-int32_t lm_os_library_open(const char *path, void **out)
+/* The folder of the file that this code was loaded from, with its last separator. */
+static int32_t own_folder(WCHAR *out)
 {
-    WCHAR wide[PATH_UNITS], full[PATH_UNITS];
-    DWORD flags = LOAD_LIBRARY_SEARCH_DEFAULT_DIRS;
-    const WCHAR *name = wide;
+    HMODULE module;
+    int32_t (*here)(const char *, const char *, void **) = lm_os_module_open;
+    LPCWSTR address;
+    memcpy(&address, &here, sizeof address);
+    DWORD how =
+        GET_MODULE_HANDLE_EX_FLAG_FROM_ADDRESS | GET_MODULE_HANDLE_EX_FLAG_UNCHANGED_REFCOUNT;
+    DWORD length = 0;
+    if (GetModuleHandleExW(how, address, &module))
+        length = GetModuleFileNameW(module, out, PATH_UNITS);
+    if (length == 0 || length >= PATH_UNITS)
+        return lm_fail(LLM_E_UNSUPPORTED, "the library's own folder is not known");
+    while (length > 0 && out[length - 1] != L'\\')
+        length--;
+    out[length] = 0;
+    return LLM_OK;
+}
+
+static int32_t named_folder(const char *folder, WCHAR *out)
+{
+    WCHAR wide[PATH_UNITS];
+    LM_TRY(widen(folder, wide));
+    DWORD length = GetFullPathNameW(wide, PATH_UNITS - 1, out, NULL);
+    if (length == 0 || length >= PATH_UNITS - 1)
+        return lm_fail(LLM_E_INVALID, "the path '%s' is too long", folder);
+    out[length] = L'\\';
+    out[length + 1] = 0;
+    return LLM_OK;
+}
+
+/* Finds the libraries beside the module too, and never those of the current folder. */
+int32_t lm_os_module_open(const char *folder, const char *name, void **out)
+{
+    WCHAR path[PATH_UNITS];
+    char file[64];
     *out = NULL;
-    LM_TRY(widen(path, wide));
-    if (strpbrk(path, "/\\") != NULL) {
-        DWORD length = GetFullPathNameW(wide, PATH_UNITS, full, NULL);
-        if (length == 0 || length >= PATH_UNITS)
-            return lm_fail(LLM_E_INVALID, "the path '%s' is too long", path);
-        name = full;
-        flags |= LOAD_LIBRARY_SEARCH_DLL_LOAD_DIR;
+    LM_TRY(folder == NULL ? own_folder(path) : named_folder(folder, path));
+    snprintf(file, sizeof file, "libllm-%s.dll", name);
+    size_t at = wcslen(path);
+    for (size_t i = 0; i <= strlen(file); i++) {
+        if (at + i >= PATH_UNITS)
+            return lm_fail(LLM_E_INVALID, "the path of module '%s' is too long", name);
+        path[at + i] = (WCHAR)file[i];
     }
-    *out = LoadLibraryExW(name, NULL, flags);
-    return *out == NULL ? fail_path("load", path) : LLM_OK;
+    if (GetFileAttributesW(path) == INVALID_FILE_ATTRIBUTES)
+        return lm_fail(LLM_E_NOT_FOUND, "no module '%s' is there", file);
+    *out = LoadLibraryExW(path, NULL,
+                          LOAD_LIBRARY_SEARCH_DEFAULT_DIRS | LOAD_LIBRARY_SEARCH_DLL_LOAD_DIR);
+    if (*out != NULL)
+        return LLM_OK;
+    fail_path("load", file);
+    return LLM_E_UNSUPPORTED;
+}
+
+/* Looked for in the system's and the program's folders, never in the current one. */
+int32_t lm_os_library_open(const char *name, void **out)
+{
+    WCHAR wide[PATH_UNITS];
+    *out = NULL;
+    LM_TRY(widen(name, wide));
+    *out = LoadLibraryExW(wide, NULL, LOAD_LIBRARY_SEARCH_DEFAULT_DIRS);
+    return *out == NULL ? fail_path("load", name) : LLM_OK;
 }
 
 void lm_os_library_close(void *library)

@@ -1,11 +1,9 @@
-/* status.c - the per-thread message buffer and the table of names. */
+/* status.c - messages into this thread's buffer, and the table of names. */
 #include "base/status.h"
 
 #include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
-
-static _Thread_local char message[LM_MESSAGE_SIZE];
 
 static const struct {
     int32_t code;
@@ -37,24 +35,24 @@ int32_t lm_fail(int32_t code, const char *format, ...)
 {
     va_list args;
     va_start(args, format);
-    vsnprintf(message, sizeof message, format, args);
+    vsnprintf(lm_message_buffer(), LM_MESSAGE_SIZE, format, args);
     va_end(args);
     return code;
 }
 
 int32_t lm_fail_within(int32_t code, const char *format, ...)
 {
-    char inner[LM_MESSAGE_SIZE];
+    char inner[LM_MESSAGE_SIZE], *message = lm_message_buffer();
     memcpy(inner, message, sizeof inner);
     va_list args;
     va_start(args, format);
-    int used = vsnprintf(message, sizeof message, format, args);
+    int used = vsnprintf(message, LM_MESSAGE_SIZE, format, args);
     va_end(args);
-    if (used < 0 || (size_t)used + 3 >= sizeof message)
+    if (used < 0 || (size_t)used + 3 >= LM_MESSAGE_SIZE)
         return code;
     size_t at = (size_t)used + 2, length = strlen(inner);
-    if (length > sizeof message - 1 - at)
-        length = sizeof message - 1 - at; /* the end of a long message is cut */
+    if (length > LM_MESSAGE_SIZE - 1 - at)
+        length = LM_MESSAGE_SIZE - 1 - at; /* the end of a long message is cut */
     memcpy(message + used, ": ", 2);
     memcpy(message + at, inner, length);
     message[at + length] = '\0';
@@ -68,12 +66,12 @@ int32_t lm_fail_again(int32_t code, const char *text)
 
 const char *lm_message(void)
 {
-    return message;
+    return lm_message_buffer();
 }
 
 LLM_API const char *llm_last_error(void)
 {
-    return message;
+    return lm_message_buffer();
 }
 
 LLM_API const char *llm_status_name(int32_t status)

@@ -5,13 +5,17 @@
 #include <stdlib.h>
 #include <string.h>
 
+const char *rig_modules;
+
 const lm_backend *rig_backend(const char *name)
 {
-    for (uint32_t i = 0; i < lm_backends_builtin_count; i++)
-        if (strcmp(lm_backends_builtin[i]->name, name) == 0)
-            return lm_backends_builtin[i];
-    fail_msg("there is no backend '%s' in this build", name);
-    return NULL;
+    static lm_registry registry; /* modules stay loaded to the end */
+    static const lm_host host;
+    const lm_backend *backend = NULL;
+    if (registry.n_entries == 0)
+        assert_ok(lm_registry_init(&registry, NULL, &host, rig_modules));
+    assert_ok(lm_registry_find(&registry, name, &backend));
+    return backend;
 }
 
 static void *grab(size_t count, size_t size)

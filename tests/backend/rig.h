@@ -107,6 +107,7 @@ typedef struct rig {
     rig_seq seqs[RIG_SEQS];
 } rig;
 
+extern const char *rig_modules; /* the folder of modules; NULL: beside the program */
 const lm_backend *rig_backend(const char *name);
 
 /* Opens and loads; asserts that all goes well. */

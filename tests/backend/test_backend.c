@@ -1,4 +1,5 @@
-/* test_backend.c - the one suite for all backends: test_backend --backend=NAME [--only=PREFIX]. */
+/* test_backend.c - the one suite for all backends: test_backend --backend=NAME [--only=PREFIX]
+ * [--modules=FOLDER]. */
 #include "backend/suites.h"
 
 #include <stdlib.h>
@@ -45,8 +46,12 @@ int main(int argc, char **argv)
             suite_backend = argv[i] + 10;
         else if (strncmp(argv[i], "--only=", 7) == 0)
             only = argv[i] + 7;
+        else if (strncmp(argv[i], "--modules=", 10) == 0)
+            rig_modules = argv[i] + 10;
         else
-            return fprintf(stderr, "usage: test_backend [--backend=NAME] [--only=PREFIX]\n"), 2;
+            return fprintf(stderr, "usage: test_backend [--backend=NAME] [--only=PREFIX] "
+                                   "[--modules=FOLDER]\n"),
+                   2;
     }
     suite s = {0};
     if (suite_computes()) {
