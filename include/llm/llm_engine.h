@@ -16,6 +16,7 @@ extern "C" {
 
 #define LLM_ENGINE_NO_SHARING 1u /* no prefix reuse between sessions */
 #define LLM_ENGINE_UNFUSED    2u /* every step on its own: for tests and profiles */
+#define LLM_ENGINE_FAST       4u /* arithmetic that may depend on the batch, where it is faster */
 
 typedef struct llm_engine_params {
     uint32_t struct_size;
@@ -32,7 +33,7 @@ typedef struct llm_engine_params {
 
 typedef struct llm_engine_stats {
     uint32_t struct_size;
-    uint32_t reserved;
+    uint32_t exact;         /* 1: no result depends on batch, threads, chunks or pages */
     uint64_t runs;          /* batches executed */
     uint64_t rows;          /* rows in them */
     uint64_t shared_rows;   /* rows of batches that held more than one sequence */

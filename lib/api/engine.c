@@ -56,7 +56,7 @@ int32_t lm_engine_options_from(const llm_model *model, const llm_engine_params *
 {
     llm_engine_params p;
     LM_TRY(lm_params_in(&p, sizeof p, given, "llm_engine_params"));
-    LM_TRY(lm_flags_check(p.flags, LLM_ENGINE_NO_SHARING | LLM_ENGINE_UNFUSED,
+    LM_TRY(lm_flags_check(p.flags, LLM_ENGINE_NO_SHARING | LLM_ENGINE_UNFUSED | LLM_ENGINE_FAST,
                           "llm_engine_params.flags"));
     const lm_network *n = &model->inner->network;
     memset(out, 0, sizeof *out);
@@ -66,7 +66,7 @@ int32_t lm_engine_options_from(const llm_model *model, const llm_engine_params *
     s->limits.rows = or_default(p.max_rows, DEFAULT_ROWS);
     s->limits.seqs = or_default(p.max_sequences, lm_min_u32(DEFAULT_SEQUENCES, s->limits.rows));
     s->limits.wanted = or_default(p.max_outputs, lm_min_u32(DEFAULT_OUTPUTS, s->limits.rows));
-    s->numerics = LM_NUMERICS_EXACT;
+    s->numerics = (p.flags & LLM_ENGINE_FAST) != 0 ? LM_NUMERICS_FAST : LM_NUMERICS_EXACT;
     s->fused = (p.flags & LLM_ENGINE_UNFUSED) == 0;
     LM_TRY(cache_format(p.cache_type, &s->k_format));
     s->v_format = s->k_format;
@@ -169,6 +169,7 @@ LLM_API int32_t llm_engine_get_stats(llm_engine *engine, llm_engine_stats *out)
     llm_engine_stats stats;
     memset(&stats, 0, sizeof stats);
     lm_os_mutex_lock(&e->mutex);
+    stats.exact = e->placement->exact && e->programs->shape.numerics == LM_NUMERICS_EXACT;
     stats.runs = e->counts.runs;
     stats.rows = e->counts.rows;
     stats.shared_rows = e->counts.shared_rows;

@@ -182,6 +182,9 @@ int32_t lm_registry_open(lm_registry *r, const lm_device_name *name, lm_device *
     uint32_t count = 0;
     LM_TRY(lm_registry_find(r, name->backend, &backend));
     LM_TRY(backend->probe(&r->host, &count));
+    if (count == 0)
+        return lm_fail_within(LLM_E_NOT_FOUND, "there is no device %s:%u", name->backend,
+                              (unsigned)name->index);
     if (name->index >= count)
         return lm_fail(LLM_E_NOT_FOUND, "there is no device %s:%u; the backend has %u",
                        name->backend, (unsigned)name->index, (unsigned)count);

@@ -152,28 +152,34 @@ static int32_t assign_layers(lm_placement *p)
 
 /* --- cutting and lowering -------------------------------------------------------------------------------- */
 
-static int32_t lower_step(const lm_placement *p, lm_builder *b, uint32_t device,
-                          const lm_step *step)
+/* Does the device take the step? One it takes without exact numerics makes the model not exact. */
+static int32_t ask(lm_placement *p, uint32_t device, const lm_step *step, bool *takes)
 {
     lm_device *d = p->devices[device].device;
     lm_step_support support = {0, 0};
     LM_TRY(d->backend->step_query(d, network_of(p), step, &support));
-    if (support.support != LM_SUPPORT_NO) {
+    *takes = support.support != LM_SUPPORT_NO;
+    if (*takes)
+        p->exact &= (support.numerics & LM_NUMERICS_EXACT) != 0;
+    else if (!lm_step_is_coarse(step->kind))
+        return lm_fail(LLM_E_UNSUPPORTED, "%s cannot run the step '%s'", d->backend->name,
+                       lm_step_name(step->kind));
+    return LLM_OK;
+}
+
+static int32_t lower_step(lm_placement *p, lm_builder *b, uint32_t device, const lm_step *step)
+{
+    bool takes;
+    LM_TRY(ask(p, device, step, &takes));
+    if (takes) {
         b->layer = step->layer;
         lm_build_step(b, step);
         return lm_builder_status(b);
     }
-    if (!lm_step_is_coarse(step->kind))
-        return lm_fail(LLM_E_UNSUPPORTED, "%s cannot run the step '%s'", d->backend->name,
-                       lm_step_name(step->kind));
     size_t first = b->graph->n_steps;
     LM_TRY(lm_lower(b, step));
-    for (size_t i = first; i < b->graph->n_steps; i++) {
-        LM_TRY(d->backend->step_query(d, network_of(p), &b->graph->steps[i], &support));
-        if (support.support == LM_SUPPORT_NO)
-            return lm_fail(LLM_E_UNSUPPORTED, "%s cannot run the step '%s'", d->backend->name,
-                           lm_step_name(b->graph->steps[i].kind));
-    }
+    for (size_t i = first; i < b->graph->n_steps; i++)
+        LM_TRY(ask(p, device, &b->graph->steps[i], &takes));
     return LLM_OK;
 }
 
@@ -187,6 +193,7 @@ static int32_t lower_graph(lm_placement *p, uint32_t **step_device)
     for (size_t i = 0; i < from->n_slots; i++)
         lm_build_slot(&b, from->slots[i].width, from->slots[i].rows, from->slots[i].type);
     p->graph.result = from->result;
+    p->exact = true;
     size_t capacity = 0;
     *step_device = NULL;
     bool behind = false;

@@ -36,6 +36,7 @@ typedef struct lm_placement {
     lm_graph graph;         /* the decode graph, lowered */
     lm_segment *segments;
     uint32_t n_segments;
+    bool exact;      /* every step has exact numerics where it is placed */
     uint64_t budget; /* hard, over all devices; 0: none */
     _Atomic bool loaded;
     lm_os_mutex turn; /* who may call into the devices */

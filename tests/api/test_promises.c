@@ -39,6 +39,30 @@ static void test_promises__default_engine_keeps_prefixes(void **state)
     llm_runtime_destroy(rt);
 }
 
+/* --- exact or fast ---------------------------------------------------------------------------------- */
+
+static void test_promises__engine_says_whether_it_is_exact(void **state)
+{
+    (void)state;
+    static const struct {
+        uint32_t flags, exact;
+    } ways[] = {{0, 1}, {LLM_ENGINE_UNFUSED, 1}, {LLM_ENGINE_FAST, 0}};
+    llm_runtime *rt;
+    assert_ok(llm_runtime_create(NULL, &rt));
+    llm_model *model = open_model(rt, test_file_path("model/data/llama.gguf"), "cpu");
+    for (size_t i = 0; i < sizeof ways / sizeof ways[0]; i++) {
+        llm_engine *engine;
+        llm_engine_params ep = {.struct_size = sizeof ep, .flags = ways[i].flags};
+        llm_engine_stats stats = {.struct_size = sizeof stats};
+        assert_ok(llm_engine_create(model, &ep, &engine));
+        assert_ok(llm_engine_get_stats(engine, &stats));
+        assert_int_equal(stats.exact, ways[i].exact);
+        llm_engine_release(engine);
+    }
+    llm_model_release(model);
+    llm_runtime_destroy(rt);
+}
+
 /* --- text held back --------------------------------------------------------------------------------- */
 
 #define PROMPT "Once upon a time"
@@ -265,6 +289,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_promises__default_engine_keeps_prefixes),
+        cmocka_unit_test(test_promises__engine_says_whether_it_is_exact),
         cmocka_unit_test(test_promises__full_context_gives_out_held_text),
         cmocka_unit_test(test_promises__end_token_comes_with_its_probability),
         cmocka_unit_test(test_promises__failed_next_changes_nothing),
