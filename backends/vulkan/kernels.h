@@ -1,0 +1,139 @@
+/* kernels - how steps become dispatches: what the host tells a family of shaders, and what the family
+ * answers. A family is one kernels_*.c beside its shaders/*.comp; steps.c holds the table of all.
+ *
+ * A step is planned once, when its program is made: its family works out the arguments that never
+ * change, which shader with which specialisation constants, how many workgroups for how many rows,
+ * and which bytes are read and written. Everything that differs from run to run is in the run block,
+ * which shaders read (shaders/common.glsl). The same plan is made for a query, before weights and
+ * caches are loaded: addresses are zero then, sizes must be the same. */
+#ifndef LM_BACKENDS_VULKAN_KERNELS_H
+#define LM_BACKENDS_VULKAN_KERNELS_H
+
+#include "backend/backend.h"
+#include "backends/vulkan/shader_list.h" /* LVK_SHADERS(X), made by the build */
+
+enum {
+#define X(name) LVK_SHADER_##name,
+    LVK_SHADERS(X)
+#undef X
+        LVK_SHADER_COUNT
+};
+
+/* What shaders may count on, from the device. */
+typedef struct lvk_features {
+    bool float16;      /* arithmetic */
+    bool integer_dot;  /* packed 4x8 */
+    bool coopmat;      /* VK_KHR_cooperative_matrix with 16x16x16 f16 -> f32 */
+    uint32_t subgroup; /* size: 8 to 64, or less */
+    uint32_t shared_bytes, max_invocations;
+} lvk_features;
+
+/* --- what a step is made of ------------------------------------------------------------------- */
+
+/* A slot in the workspace: rows of `width` four-byte values. */
+typedef struct lvk_slot {
+    uint64_t address;
+    uint64_t offset, bytes; /* in the workspace, for ranges */
+    uint32_t width;
+    uint32_t rows; /* LM_ROWS_...: which count of the run it has */
+} lvk_slot;
+
+/* A weight on the device: matrices back to back, row after row, in `format`. */
+typedef struct lvk_matrix {
+    uint64_t address; /* 256-aligned; 0: absent */
+    const lm_format *format;
+    uint32_t rows, cols, experts;
+    uint64_t row_bytes, matrix_bytes;
+} lvk_matrix;
+
+/* One half of a cache entry: its keys or its values, its convolution or its scan. The value of token
+ * t of a page, head h: page address + offset + t * token_stride + h * head_stride. States: one token, one
+ * head. */
+typedef struct lvk_part {
+    const lm_format *format;
+    uint32_t heads, dim;
+    uint32_t head_bytes;
+    uint32_t offset, head_stride, token_stride;
+    uint32_t group, page_tokens;
+} lvk_part;
+
+/* --- dispatches ------------------------------------------------------------------------------- */
+
+#define LVK_SPECS  16u
+#define LVK_RANGES 12u
+
+/* Workgroups along one axis: ceil(rows / per) * times, where rows is the count of the kind `rows` that
+ * the bucket was recorded for. Shaders return where they find themselves beyond the run's own
+ * count. `per` 0: `times` alone. */
+typedef struct lvk_extent {
+    uint32_t rows; /* LM_ROWS_... */
+    uint32_t per, times;
+} lvk_extent;
+
+enum { LVK_WORKSPACE, LVK_SCRATCH, LVK_CACHE };
+
+/* Bytes that a dispatch reads or writes. Weights, arguments and the run block are never written, so
+ * they are not named. */
+typedef struct lvk_range {
+    uint32_t space;
+    bool write;
+    uint64_t begin, end; /* of a cache: 2 * entry + part */
+} lvk_range;
+
+typedef struct lvk_dispatch {
+    uint32_t shader;          /* LVK_SHADER_... */
+    uint32_t spec[LVK_SPECS]; /* specialisation constants from 0 on; 0 is the workgroup's size */
+    uint32_t n_spec;
+    lvk_extent x, y, z;
+    /* Only in buckets of from <= rows <= to of this kind; to 0: no limit. */
+    uint32_t bucket_rows, bucket_from, bucket_to;
+    const void *args; /* copied: what the shader's struct of arguments holds */
+    uint32_t args_bytes;
+    lvk_range ranges[LVK_RANGES];
+    uint32_t n_ranges;
+    uint64_t flops_per_row; /* for splitting submissions; 0: little */
+} lvk_dispatch;
+
+typedef struct lvk_plan lvk_plan;
+
+const lvk_features *lvk_plan_features(const lvk_plan *p);
+const lm_network *lvk_plan_network(const lvk_plan *p);
+const lm_row_limits *lvk_plan_limits(const lvk_plan *p);
+uint32_t lvk_plan_context(const lvk_plan *p);
+
+lvk_slot lvk_plan_slot(const lvk_plan *p, uint32_t slot); /* LM_NONE: address 0 */
+lvk_matrix lvk_plan_weight(const lvk_plan *p, uint32_t weight);
+/* In a query without caches: parts of F16 in pages of 32 tokens. */
+lvk_part lvk_plan_part(const lvk_plan *p, uint32_t entry, uint32_t part);
+/* Values behind a vector weight on the host, for what is worked out once; NULL in a query and for
+ * LM_NONE. */
+const float *lvk_plan_vector(const lvk_plan *p, uint32_t weight);
+/* Memory between the dispatches of one step; steps share it. Returns its address; *offset is for
+ * ranges. Several calls in one step give several blocks. Aligned to 256. */
+uint64_t lvk_plan_scratch(lvk_plan *p, uint64_t bytes, uint64_t *offset);
+
+void lvk_reads_slot(lvk_dispatch *d, const lvk_slot *slot);
+void lvk_writes_slot(lvk_dispatch *d, const lvk_slot *slot);
+void lvk_reads_scratch(lvk_dispatch *d, uint64_t offset, uint64_t bytes);
+void lvk_writes_scratch(lvk_dispatch *d, uint64_t offset, uint64_t bytes);
+void lvk_reads_part(lvk_dispatch *d, uint32_t entry, uint32_t part);
+void lvk_writes_part(lvk_dispatch *d, uint32_t entry, uint32_t part);
+
+int32_t lvk_plan_dispatch(lvk_plan *p, const lvk_dispatch *d);
+
+/* --- families --------------------------------------------------------------------------------- */
+
+typedef struct lvk_step_class {
+    int32_t (*plan)(lvk_plan *p, const lm_step *step); /* NULL: not this kind */
+    /* NULL: every form that the graph's check lets through. */
+    bool (*takes)(const lvk_features *f, const lm_network *n, const lm_step *step);
+    uint32_t numerics;
+} lvk_step_class;
+
+extern const lvk_step_class lvk_steps[LM_STEP_COUNT]; /* steps.c */
+
+/* As a weight of this format lies on the device: itself where a shader reads it, else F32
+ * (kernels_linear.c). */
+bool lvk_reads_format(const lm_format *format);
+
+#endif
