@@ -1,16 +1,17 @@
-/* cpu_attn.c - paged attention in tiles of 32 absolute slots and splits of 512. A task is a block
- * of neighbouring rows of one sequence and one key head with all query heads that share it; with
- * few rows the splits are tasks of their own and combined afterwards, in the same order and
- * arithmetic. */
+/* cpu_attn.c - paged attention in tiles of 64 absolute slots and splits of 512. A task is a block
+ * of neighbouring rows of one sequence and one key head with all query heads that share it: the
+ * block walks through keys and values together, each tile decoded once. With few rows the splits
+ * are tasks of their own and combined afterwards, in the same order and arithmetic. */
 #include "backends/cpu/cpu.h"
 
 #include <math.h>
 #include <string.h>
 
-#define TILE          32u
+#define TILE          LCPU_ATTN_SLOTS
+#define GROUP         16u /* slots decoded together: none crosses the border of a page */
 #define SPLIT         512u
-#define BLOCK_QUERIES 48u /* queries of a block, unless one row has more */
-#define SPLIT_ROWS    4u  /* with at most this many rows splits are tasks */
+#define BLOCK_QUERIES 96u /* queries of a block, unless one row has more */
+#define SPLIT_ROWS    8u  /* with at most this many rows splits are tasks */
 
 typedef struct block {
     uint32_t first, count; /* rows of the slot */
@@ -18,14 +19,14 @@ typedef struct block {
 
 /* One worker's arrays; a query is one row and head of the block. */
 typedef struct desk {
-    float *keys, *values; /* [TILE, k_dim], [TILE, v_dim] */
-    float *scores;        /* [queries, TILE] */
+    float *rows;          /* [GROUP, k_stride] keys as they come */
+    float *keys, *values; /* [k_stride, TILE], [TILE, v_stride] */
+    float *scores;        /* [LCPU_ATTN_QUERIES, TILE] */
     const float **query;  /* [queries] */
-    float **score;        /* [queries] */
     uint32_t *row;        /* [queries] of the run */
-    uint32_t *visible;    /* [queries] of the tile */
+    uint64_t *visible;    /* [queries] of the tile */
     float *slope;         /* [queries] */
-    float *m, *l, *o;     /* of the split */
+    float *m, *l, *o;     /* of the split: [queries], [queries, 16], [queries, v_stride] */
     float *all_m, *all_l, *all_o;
 } desk;
 
@@ -36,7 +37,8 @@ typedef struct job {
     const lm_step *step;
     const float *in, *sinks;
     float *out;
-    uint32_t shared; /* query heads per key head */
+    uint32_t shared;             /* query heads per key head */
+    uint32_t k_stride, v_stride; /* of decoded rows */
     uint32_t block_rows, queries;
     block *blocks;
     uint32_t n_blocks;
@@ -50,18 +52,18 @@ typedef struct job {
 
 static desk carve_desk(const job *j, lcpu_carve *c)
 {
-    uint64_t q = j->queries, k = j->a->k_dim, v = j->a->v_dim, f = sizeof(float);
+    uint64_t q = j->queries, k = j->k_stride, v = j->v_stride, f = sizeof(float);
     desk d;
+    d.rows = lcpu_take(c, GROUP * k * f);
     d.keys = lcpu_take(c, TILE * k * f);
     d.values = lcpu_take(c, TILE * v * f);
-    d.scores = lcpu_take(c, q * TILE * f);
+    d.scores = lcpu_take(c, LCPU_ATTN_QUERIES * TILE * f);
     d.query = lcpu_take(c, q * sizeof *d.query);
-    d.score = lcpu_take(c, q * sizeof *d.score);
     d.row = lcpu_take(c, q * sizeof *d.row);
     d.visible = lcpu_take(c, q * sizeof *d.visible);
     d.slope = lcpu_take(c, q * f);
     d.m = lcpu_take(c, q * f);
-    d.l = lcpu_take(c, q * f);
+    d.l = lcpu_take(c, q * 16 * f);
     d.o = lcpu_take(c, q * v * f);
     d.all_m = lcpu_take(c, q * f);
     d.all_l = lcpu_take(c, q * f);
@@ -69,11 +71,18 @@ static desk carve_desk(const job *j, lcpu_carve *c)
     return d;
 }
 
+static uint32_t whole_lanes(uint32_t dim)
+{
+    return (dim + 15) / 16 * 16;
+}
+
 static void carve(job *j, uint32_t rows, uint32_t context, lcpu_carve *c)
 {
     j->shared = j->a->heads / j->a->kv_heads;
     j->block_rows = j->shared >= BLOCK_QUERIES ? 1 : BLOCK_QUERIES / j->shared;
     j->queries = j->block_rows * j->shared;
+    j->k_stride = whole_lanes(j->a->k_dim);
+    j->v_stride = whole_lanes(j->a->v_dim);
     uint64_t splits = context / SPLIT + 1, part_rows = rows < SPLIT_ROWS ? rows : SPLIT_ROWS;
     j->blocks = lcpu_take(c, rows * sizeof *j->blocks);
     j->parts = lcpu_take(c, part_rows * j->a->heads * splits * (2 + j->a->v_dim) * sizeof(float));
@@ -94,84 +103,138 @@ uint64_t lcpu_attn_scratch(const lhost_device *d, const lm_program_desc *desc, c
 /* --- what is seen ----------------------------------------------------------------------------- */
 
 /* Bits of the slots of a tile that a row sees. */
-static uint32_t visible_mask(const job *j, uint32_t row, uint32_t tile)
+static uint64_t visible_mask(const job *j, uint32_t row, uint32_t tile)
 {
     uint32_t first, end, start = tile * TILE;
     lhost_visible(j->r->run, row, j->a->window, &first, &end);
     if (end <= start || first >= start + TILE || first >= end)
         return 0;
-    uint32_t mask = 0xffffffffu;
+    uint64_t mask = UINT64_MAX;
     if (end < start + TILE)
-        mask &= 0xffffffffu >> (start + TILE - end);
+        mask &= UINT64_MAX >> (start + TILE - end);
     if (first > start)
-        mask &= 0xffffffffu << (first - start);
+        mask &= UINT64_MAX << (first - start);
     if (j->r->run->ancestors == NULL)
         return mask;
     for (uint32_t k = 0; k < TILE; k++)
         if ((mask >> k & 1u) != 0 && !lhost_sees(j->r->run, row, start + k))
-            mask &= ~(1u << k);
+            mask &= ~(UINT64_C(1) << k);
     return mask;
 }
 
-/* Decodes the heads of the tile's slots in `mask`; the others become zeros that no sum uses. */
-static void load_tile(const job *j, const lhost_view *view, int part, uint32_t head, uint32_t tile,
-                      uint32_t mask, float *to)
+/* Decodes one head of sixteen slots from `slot` on, those in `mask`; the others become zeros that no
+ * sum uses. */
+static void load_group(const job *j, const lhost_view *view, int part, uint32_t head, uint32_t slot,
+                       uint32_t mask, uint32_t stride, float *to)
 {
     const lhost_part *p = &view->member->parts[part];
     lcpu_decode_fn decode = lcpu_decoder_of(&j->d->k, p->format);
-    for (uint32_t k = 0; k < TILE; k++, to += p->dim) {
+    if (mask == 0xffffu && p->token_stride == p->head_bytes && p->dim == stride) {
+        decode(lhost_view_at(view, part, slot, head), to, (size_t)GROUP * stride);
+        return;
+    }
+    memset(to, 0, (size_t)GROUP * stride * sizeof *to);
+    for (uint32_t k = 0; k < GROUP; k++)
         if ((mask >> k & 1u) != 0)
-            decode(lhost_view_at(view, part, tile * TILE + k, head), to, p->dim);
-        else
-            memset(to, 0, p->dim * sizeof *to);
+            decode(lhost_view_at(view, part, slot + k, head), to + (size_t)k * stride, p->dim);
+}
+
+static void load_tile(const job *j, const desk *d, const lhost_view *view, uint32_t head,
+                      uint32_t tile, uint64_t mask)
+{
+    for (uint32_t k = 0; k < TILE; k += GROUP) {
+        uint32_t bits = (uint32_t)(mask >> k) & 0xffffu, slot = tile * TILE + k;
+        load_group(j, view, 0, head, slot, bits, j->k_stride, d->rows);
+        j->d->k.attn_keys(d->rows, j->k_stride, d->keys + k);
+        load_group(j, view, 1, head, slot, bits, j->v_stride, d->values + (size_t)k * j->v_stride);
+    }
+}
+
+/* Asks for a tile that lies wholly in pages of the sequence. */
+static void fetch_tile(const job *j, const lhost_view *view, uint32_t head, uint32_t tile)
+{
+    const lm_run_pages *pages = view->pages;
+    uint32_t tokens = view->cache->page_tokens, first = tile * TILE, end = first + TILE;
+    if (first / tokens < pages->first_page ||
+        (end - 1) / tokens - pages->first_page >= pages->n_pages)
+        return;
+    for (int part = 0; part < 2; part++) {
+        const lhost_part *p = &view->member->parts[part];
+        if (p->token_stride != p->head_bytes)
+            return;
+        for (uint32_t slot = first; slot < end; slot += GROUP)
+            j->d->k.prefetch(lhost_view_at(view, part, slot, head),
+                             (size_t)(GROUP * p->head_bytes));
     }
 }
 
 /* --- one split -------------------------------------------------------------------------------- */
 
 /* Takes the distance from the scores of one query. */
-static void bias(const job *j, const desk *d, uint32_t q, uint32_t tile)
+static void bias(const job *j, const desk *d, uint32_t q, uint32_t tile, float *scores)
 {
-    if (d->slope[q] == 0)
-        return;
-    float slot = (float)j->r->run->slots[d->row[q]], *s = d->score[q];
+    float slot = (float)j->r->run->slots[d->row[q]];
     for (uint32_t k = 0; k < TILE; k++)
-        s[k] -= d->slope[q] * fabsf(slot - (float)(tile * TILE + k));
+        scores[k] -= d->slope[q] * fabsf(slot - (float)(tile * TILE + k));
+}
+
+/* Some queries of the block from `q` on against the tile on the desk. */
+static void walk_queries(const job *j, const desk *d, uint32_t q, uint32_t n, uint32_t tile)
+{
+    const lcpu_kernels *k = &j->d->k;
+    lcpu_attn_tile t = {.keys = d->keys,
+                        .values = d->values,
+                        .k_dim = j->a->k_dim,
+                        .v_stride = j->v_stride,
+                        .scale = j->a->scale,
+                        .n = n,
+                        .query = d->query + q,
+                        .visible = d->visible + q,
+                        .scores = d->scores,
+                        .m = d->m + q,
+                        .l = d->l + (size_t)q * 16,
+                        .o = d->o + (size_t)q * j->v_stride};
+    k->attn_scores(&t);
+    if (j->a->softcap > 0)
+        k->softcap(d->scores, 1, j->a->softcap, d->scores, (size_t)n * TILE);
+    for (uint32_t i = 0; i < n; i++)
+        if (d->slope[q + i] != 0)
+            bias(j, d, q + i, tile, d->scores + (size_t)i * TILE);
+    k->attn_mix(&t);
 }
 
 static void walk_tile(const job *j, const desk *d, const lhost_view *view, uint32_t head,
                       uint32_t n, uint32_t tile)
 {
-    uint32_t any = 0;
+    uint64_t any = 0;
     for (uint32_t q = 0; q < n; q++) {
         d->visible[q] = q % j->shared != 0 ? d->visible[q - 1] : visible_mask(j, d->row[q], tile);
         any |= d->visible[q];
     }
     if (any == 0)
         return;
-    load_tile(j, view, 0, head, tile, any, d->keys);
-    load_tile(j, view, 1, head, tile, any, d->values);
-    j->d->k.f32_matmul(d->keys, j->a->k_dim, TILE, d->query, n, j->a->k_dim, d->score, 0);
-    j->d->k.softcap(d->scores, j->a->scale, j->a->softcap, d->scores, (size_t)n * TILE);
-    for (uint32_t q = 0; q < n; q++)
-        bias(j, d, q, tile);
-    lcpu_attn_tile t = {d->values, j->a->v_dim, n, d->visible, d->scores, d->m, d->l, d->o};
-    j->d->k.attn_tile(&t);
+    load_tile(j, d, view, head, tile, any);
+    fetch_tile(j, view, head, tile + 1);
+    for (uint32_t q = 0; q < n; q += LCPU_ATTN_QUERIES)
+        walk_queries(j, d, q, n - q < LCPU_ATTN_QUERIES ? n - q : LCPU_ATTN_QUERIES, tile);
 }
 
+/* Afterwards the first of a query's sums is all of them. */
 static void walk_split(const job *j, const desk *d, const block *b, uint32_t head, uint32_t split)
 {
-    uint32_t n = b->count * j->shared, end = 0, v = j->a->v_dim;
+    uint32_t n = b->count * j->shared, end = 0;
     for (uint32_t q = 0; q < n; q++) {
         d->m[q] = -INFINITY;
-        d->l[q] = 0;
         end = j->r->run->visible_end[d->row[q]] > end ? j->r->run->visible_end[d->row[q]] : end;
     }
-    memset(d->o, 0, (size_t)n * v * sizeof *d->o);
+    memset(d->l, 0, (size_t)n * 16 * sizeof *d->l);
+    memset(d->o, 0, (size_t)n * j->v_stride * sizeof *d->o);
     lhost_view view = lhost_view_of(j->r, j->a->cache, j->r->run->row_seq[d->row[0]]);
     uint32_t last = split * (SPLIT / TILE) + SPLIT / TILE;
     for (uint32_t tile = split * (SPLIT / TILE); tile < last && tile * TILE < end; tile++)
         walk_tile(j, d, &view, head, n, tile);
+    for (uint32_t q = 0; q < n; q++)
+        d->l[q] = j->d->k.sum(d->l + (size_t)q * 16, 16);
 }
 
 /* --- combining -------------------------------------------------------------------------------- */
@@ -220,7 +283,6 @@ static desk prepare(const job *j, const block *b, uint32_t head, uint32_t worker
     for (uint32_t q = 0; q < b->count * j->shared; q++) {
         uint32_t i = b->first + q / j->shared, h = head * j->shared + q % j->shared;
         d.query[q] = j->in + ((size_t)i * j->a->heads + h) * j->a->k_dim;
-        d.score[q] = d.scores + (size_t)q * TILE;
         d.row[q] = lhost_run_row(j->r, j->step->in[0], i);
         d.slope[q] = alibi_slope(j->a, h);
     }
@@ -232,7 +294,7 @@ static void run_block(void *arg, uint32_t task, uint32_t worker)
 {
     const job *j = arg;
     const block *b = &j->blocks[task / j->a->kv_heads];
-    uint32_t head = task % j->a->kv_heads, n = b->count * j->shared, v = j->a->v_dim;
+    uint32_t head = task % j->a->kv_heads, n = b->count * j->shared, v = j->v_stride;
     desk d = prepare(j, b, head, worker);
     memset(d.all_o, 0, (size_t)n * v * sizeof *d.all_o);
     for (uint32_t q = 0; q < n; q++) {
@@ -248,7 +310,7 @@ static void run_block(void *arg, uint32_t task, uint32_t worker)
     for (uint32_t q = 0; q < n; q++) {
         size_t i = b->first + q / j->shared, h = (size_t)head * j->shared + q % j->shared;
         finish(j, (uint32_t)h, &d.all_m[q], &d.all_l[q], d.all_o + (size_t)q * v,
-               j->out + (i * j->a->heads + h) * v);
+               j->out + (i * j->a->heads + h) * j->a->v_dim);
     }
 }
 
@@ -270,7 +332,7 @@ static void run_split(void *arg, uint32_t task, uint32_t worker)
         float *part = part_of(j, b->first + q / j->shared, head * j->shared + q % j->shared, split);
         part[0] = d.m[q];
         part[1] = d.l[q];
-        memcpy(part + 2, d.o + (size_t)q * j->a->v_dim, j->a->v_dim * sizeof *part);
+        memcpy(part + 2, d.o + (size_t)q * j->v_stride, j->a->v_dim * sizeof *part);
     }
 }
 

@@ -1,9 +1,8 @@
 /* test_kernels.c - every kernel of the CPU backend against plain C, on numbers chosen to hurt; the
  * kernels of every instruction set this processor has against the portable ones, bit for bit where
  * the level's arithmetic is the same. */
-#include "support/support.h"
+#include "backend/levels.h"
 
-#include "backends/cpu/kernels/kernels.h"
 #include "backends/cpu/kernels/math.h"
 #include "quant/q_legacy.h"
 #include "step/step.h"
@@ -11,43 +10,6 @@
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
-
-/* The sets to try: the mask of features each leaves. */
-static const struct {
-    const char *name;
-    uint64_t features;
-} levels[] = {
-    {"portable", 0},
-    {"avx2", LCPU_AVX2},
-    {"avx512", LCPU_AVX2 | LCPU_AVX512},
-    {"avx512 vnni", LCPU_AVX2 | LCPU_AVX512 | LCPU_AVX512_VNNI},
-    {"all", ~(uint64_t)0},
-};
-#define LEVELS (sizeof levels / sizeof levels[0])
-
-static lcpu_kernels kernels_of(size_t level)
-{
-    lcpu_kernels k;
-    lcpu_kernels_init(&k, lcpu_features() & levels[level].features);
-    return k;
-}
-
-/* --- numbers ---------------------------------------------------------------------------------- */
-
-enum { NORMAL, TINY, HUGE_ONES, ZEROS, SPIKES, ALTERNATING, KINDS };
-
-static void numbers(float *x, size_t n, int kind, uint64_t seed)
-{
-    for (size_t i = 0; i < n; i++) {
-        double v = test_random_normal(&seed);
-        x[i] = (float)(kind == TINY          ? v * 1e-41
-                       : kind == HUGE_ONES   ? v * 1e15
-                       : kind == ZEROS       ? 0
-                       : kind == SPIKES      ? (i % 37 == 5 ? v * 1000 : v * 1e-3)
-                       : kind == ALTERNATING ? (i % 2 ? 1 : -1) * (1 + i * 1e-7)
-                                             : v);
-    }
-}
 
 static double dot_double(const float *a, const float *b, size_t n, double *size)
 {
@@ -60,11 +22,6 @@ static double dot_double(const float *a, const float *b, size_t n, double *size)
     return sum;
 }
 
-static bool same_float(float a, float b)
-{
-    return memcmp(&a, &b, sizeof a) == 0 || (isnan(a) && isnan(b));
-}
-
 /* --- conversions ------------------------------------------------------------------------------ */
 
 static void decode_all_patterns(void **state)
@@ -74,7 +31,7 @@ static void decode_all_patterns(void **state)
     float *got = malloc(65536 * sizeof *got);
     for (uint32_t i = 0; i < 65536; i++)
         patterns[i] = (uint16_t)i;
-    for (size_t level = 0; level < LEVELS; level++) {
+    for (size_t level = 0; level < n_levels; level++) {
         lcpu_kernels k = kernels_of(level);
         k.f16_decode(patterns, got, 65536);
         for (uint32_t i = 0; i < 65536; i++)
@@ -88,6 +45,24 @@ static void decode_all_patterns(void **state)
     }
     free(patterns);
     free(got);
+}
+
+static void decode_q8_0(void **state)
+{
+    (void)state;
+    const lm_format *f = lm_format_by_id(LM_Q8_0);
+    static uint8_t blocks[1 + 8 * 34];
+    float wanted[8 * 32], got[8 * 32];
+    uint64_t seed = 9;
+    for (size_t i = 0; i < sizeof blocks; i++)
+        blocks[i] = (uint8_t)(test_random_normal(&seed) * 60);
+    f->decode(blocks + 1, wanted, 8 * 32);
+    for (size_t level = 0; level < n_levels; level++) {
+        lcpu_kernels k = kernels_of(level);
+        lcpu_decoder_of(&k, f)(blocks + 1, got, 8 * 32);
+        for (uint32_t i = 0; i < 8 * 32; i++)
+            assert_true(same_float(got[i], wanted[i]));
+    }
 }
 
 /* --- f32 products ----------------------------------------------------------------------------- */
@@ -137,7 +112,7 @@ static void f32_products(void **state)
 {
     (void)state;
     static const uint32_t widths[] = {1, 2, 15, 16, 17, 31, 32, 33, 64, 100, 255, 300};
-    for (size_t level = 0; level < LEVELS; level++) {
+    for (size_t level = 0; level < n_levels; level++) {
         lcpu_kernels k = kernels_of(level);
         for (size_t i = 0; i < sizeof widths / sizeof widths[0]; i++)
             for (uint32_t n_x = 1; n_x <= MAX_X; n_x++)
@@ -160,7 +135,7 @@ static void f32_neighbours(void **state)
         outs[i] = together[i];
     }
     x[4][50] = NAN;
-    for (size_t level = 0; level < LEVELS; level++) {
+    for (size_t level = 0; level < n_levels; level++) {
         lcpu_kernels k = kernels_of(level);
         k.f32_matmul(w, 100, 4, rows, MAX_X, 100, outs, 0);
         for (uint32_t i = 0; i < MAX_X; i++) {
@@ -177,7 +152,7 @@ static void sums(void **state)
     static float x[MAX_K], ones[MAX_K];
     for (uint32_t i = 0; i < MAX_K; i++)
         ones[i] = 1;
-    for (size_t level = 0; level < LEVELS; level++) {
+    for (size_t level = 0; level < n_levels; level++) {
         lcpu_kernels k = kernels_of(level);
         for (uint32_t n = 1; n <= MAX_K; n++) {
             for (int kind = 0; kind < KINDS; kind++) {
@@ -273,7 +248,7 @@ static void check_int8(const lcpu_kernels *k, const lm_format *f, uint32_t cols,
 static void int8_products(void **state)
 {
     (void)state;
-    for (size_t level = 0; level < LEVELS; level++) {
+    for (size_t level = 0; level < n_levels; level++) {
         lcpu_kernels k = kernels_of(level);
         assert_true(k.int8.n_formats >= INT8_FORMATS);
         for (size_t i = 0; i < INT8_FORMATS; i++) {
@@ -354,7 +329,7 @@ static void int8_is_one_arithmetic(void **state)
                              c.file + o * (c.cols / c.format->block * c.format->bytes), c.cols);
         for (uint32_t r = 0; r < ONE_X; r++)
             numbers(c.x[r], c.cols, NORMAL, 50 + r);
-        for (size_t level = 0; level < LEVELS; level++) {
+        for (size_t level = 0; level < n_levels; level++) {
             lcpu_kernels k = kernels_of(level);
             same_everywhere(&k, &c);
         }
@@ -366,7 +341,7 @@ static void int8_spreads_wrong_numbers(void **state)
     (void)state;
     static const float wrong[] = {NAN, INFINITY, -INFINITY};
     const lm_format *f = lm_format_by_id(LM_Q8_0);
-    for (size_t level = 0; level < LEVELS; level++) {
+    for (size_t level = 0; level < n_levels; level++) {
         lcpu_kernels k = kernels_of(level);
         for (size_t i = 0; i < 3; i++) {
             float w[64], x[64], out, *outs = &out;
@@ -391,7 +366,7 @@ static void int8_spreads_wrong_numbers(void **state)
 static void int8_extremes(void **state)
 {
     (void)state;
-    for (size_t level = 0; level < LEVELS; level++) {
+    for (size_t level = 0; level < n_levels; level++) {
         lcpu_kernels k = kernels_of(level);
         lm_block_q8_0 w = {.d = lm_half_from(1)};
         float x[32], out, *outs = &out;
@@ -437,7 +412,7 @@ static void activations(void **state)
     (void)state;
     static float x[200], factor[200], out[201], again[200];
     lcpu_kernels portable = kernels_of(0);
-    for (size_t level = 0; level < LEVELS; level++) {
+    for (size_t level = 0; level < n_levels; level++) {
         lcpu_kernels k = kernels_of(level);
         for (uint32_t act = LM_ACT_NONE; act <= LM_ACT_SOFTPLUS; act++) {
             numbers(x, 200, NORMAL, act);
@@ -461,101 +436,12 @@ static void activations(void **state)
     }
 }
 
-/* --- attention -------------------------------------------------------------------------------- */
-
-enum { DIM = 40 };
-
-static void check_tiles(const lcpu_kernels *k, const uint32_t *masks, size_t n_tiles,
-                        float level_of_scores)
-{
-    static float values[32 * DIM], scores[32];
-    float m = -INFINITY, l = 0, o[DIM] = {0};
-    double total = 0, mixed[DIM] = {0}, largest = -INFINITY, size = 0;
-    for (int pass = 0; pass < 2; pass++) {
-        for (size_t t = 0; t < n_tiles; t++) {
-            numbers(values, 32 * DIM, NORMAL, t + 1);
-            numbers(scores, 32, NORMAL, t + 90);
-            for (int j = 0; j < 32; j++) {
-                scores[j] *= level_of_scores;
-                bool seen = (masks[t] >> j & 1u) != 0;
-                if (seen && pass == 0)
-                    largest = fmax(largest, scores[j]);
-                double p = seen ? exp(scores[j] - largest) : 0;
-                for (int i = 0; pass == 1 && i < DIM; i++)
-                    mixed[i] += p * values[j * DIM + i];
-                total += pass == 1 ? p : 0;
-                if (!seen) { /* nothing of it may be used */
-                    scores[j] = NAN;
-                    for (int i = 0; i < DIM; i++)
-                        values[j * DIM + i] = NAN;
-                }
-            }
-            lcpu_attn_tile tile = {values, DIM, 1, &masks[t], scores, &m, &l, o};
-            if (pass == 1)
-                k->attn_tile(&tile);
-        }
-    }
-    assert_true(m == (float)largest && fabs(l - total) <= total * 1e-6);
-    for (int i = 0; i < DIM; i++)
-        size = fmax(size, fabs(mixed[i]));
-    for (int i = 0; i < DIM; i++)
-        assert_true(fabs(o[i] - mixed[i]) <= size * 2e-6);
-}
-
-/* Queries that go together get what each gets alone; one that sees nothing stays as it is. */
-static void attention_together(void **state)
-{
-    (void)state;
-    enum { N = 61, V = 83 };
-    static float values[32 * V], scores[2][N * 32], m[2][N], l[2][N], o[2][N * V];
-    static uint32_t visible[N];
-    numbers(values, 32 * V, NORMAL, 5);
-    for (size_t level = 0; level < LEVELS; level++) {
-        lcpu_kernels k = kernels_of(level);
-        for (int way = 0; way < 2; way++) {
-            numbers(scores[way], N * 32, NORMAL, 6);
-            numbers(o[way], N * V, NORMAL, 7);
-            for (uint32_t q = 0; q < N; q++) {
-                visible[q] = q % 13 == 0 ? 0 : q < 40 ? 0xffffffffu : 0xffffffffu >> (q % 32);
-                m[way][q] = q % 3 == 0 ? -INFINITY : 0.5f;
-                l[way][q] = q % 3 == 0 ? 0 : 2;
-            }
-        }
-        lcpu_attn_tile all = {values, V, N, visible, scores[0], m[0], l[0], o[0]};
-        k.attn_tile(&all);
-        for (uint32_t q = 0; q < N; q++) {
-            lcpu_attn_tile one = {values,   V,        1,           visible + q, scores[1] + q * 32,
-                                  &m[1][q], &l[1][q], o[1] + q * V};
-            k.attn_tile(&one);
-        }
-        assert_memory_equal(m[0], m[1], sizeof m[0]);
-        assert_memory_equal(l[0], l[1], sizeof l[0]);
-        assert_memory_equal(o[0], o[1], sizeof o[0]);
-        numbers(o[1], N * V, NORMAL, 7);
-        assert_memory_equal(o[0] + 13 * V, o[1] + 13 * V, V * sizeof(float));
-    }
-}
-
-static void attention_tiles(void **state)
-{
-    (void)state;
-    static const uint32_t masks[] = {0xffffffffu, 1,           0x80000000u,
-                                     0x00ff00f0u, 0xfffffffeu, 0xaaaaaaaau};
-    for (size_t level = 0; level < LEVELS; level++) {
-        lcpu_kernels k = kernels_of(level);
-        for (size_t i = 0; i < 6; i++)
-            check_tiles(&k, masks + i, 1, 1);
-        check_tiles(&k, masks, 6, 3);
-        check_tiles(&k, masks, 6, 40); /* most weights vanish */
-    }
-}
-
 /* --- the mask --------------------------------------------------------------------------------- */
 
 static void feature_masks(void **state)
 {
     (void)state;
-    for (size_t level = 0; level < LEVELS; level++) {
+    for (size_t level = 0; level < n_levels; level++) {
         lcpu_kernels k = kernels_of(level);
         assert_int_equal(k.used & ~(lcpu_features() & levels[level].features), 0);
     }
@@ -566,6 +452,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(decode_all_patterns),
+        cmocka_unit_test(decode_q8_0),
         cmocka_unit_test(f32_products),
         cmocka_unit_test(f32_neighbours),
         cmocka_unit_test(sums),
@@ -575,8 +462,6 @@ int main(void)
         cmocka_unit_test(int8_extremes),
         cmocka_unit_test(exponentials),
         cmocka_unit_test(activations),
-        cmocka_unit_test(attention_tiles),
-        cmocka_unit_test(attention_together),
         cmocka_unit_test(feature_masks),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

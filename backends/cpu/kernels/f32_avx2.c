@@ -7,10 +7,12 @@ typedef struct lanes {
     __m256 low, high;
 } lanes;
 
-#define TILE_W 2
-#define TILE_X 2
-#define TILE_O 4
-#define TILE_Q 1
+#define TILE_W  2
+#define TILE_X  2
+#define SCORE_Q 3
+#define SCORE_V 2
+#define MIX_Q   3
+#define MIX_V   2
 
 static inline lanes lanes_zero(void)
 {
@@ -61,6 +63,24 @@ static inline lanes lanes_mac(lanes x, lanes y, lanes sum)
                    _mm256_fmadd_ps(x.high, y.high, sum.high)};
 }
 
+/* x > y ? x : y, so y when x is NaN. */
+static inline lanes lanes_max(lanes x, lanes y)
+{
+    return (lanes){_mm256_max_ps(x.low, y.low), _mm256_max_ps(x.high, y.high)};
+}
+
+static inline __m256 eight_picked(uint32_t bits, __m256 x, __m256 y)
+{
+    __m256i each = _mm256_setr_epi32(1, 2, 4, 8, 16, 32, 64, 128);
+    __m256i set = _mm256_and_si256(_mm256_set1_epi32((int)bits), each);
+    return _mm256_blendv_ps(y, x, _mm256_castsi256_ps(_mm256_cmpeq_epi32(set, each)));
+}
+
+static inline lanes lanes_pick(uint32_t bits, lanes x, lanes y)
+{
+    return (lanes){eight_picked(bits, x.low, y.low), eight_picked(bits >> 8, x.high, y.high)};
+}
+
 static inline float lanes_reduce(lanes x)
 {
     __m256 eight = _mm256_add_ps(x.low, x.high);
@@ -88,6 +108,59 @@ static inline __m256 eight_bf16(const uint8_t *from)
 static inline lanes lanes_load_bf16(const uint8_t *from)
 {
     return (lanes){eight_bf16(from), eight_bf16(from + 16)};
+}
+
+static inline __m256 eight_i8(const int8_t *from)
+{
+    __m128i bytes = _mm_loadl_epi64((const __m128i *)(const void *)from);
+    return _mm256_cvtepi32_ps(_mm256_cvtepi8_epi32(bytes));
+}
+
+static inline lanes lanes_load_i8(const int8_t *from)
+{
+    return (lanes){eight_i8(from), eight_i8(from + 8)};
+}
+
+static inline lanes lanes_set_f16(const void *from)
+{
+    uint16_t bits;
+    memcpy(&bits, from, sizeof bits);
+    return lanes_set(_cvtsh_ss(bits));
+}
+
+static inline void transpose_eight(__m256 x[8])
+{
+    __m256 y[8];
+    for (int i = 0; i < 8; i += 4) {
+        __m256 ab = _mm256_unpacklo_ps(x[i], x[i + 1]), cd = _mm256_unpacklo_ps(x[i + 2], x[i + 3]);
+        __m256 ef = _mm256_unpackhi_ps(x[i], x[i + 1]), gh = _mm256_unpackhi_ps(x[i + 2], x[i + 3]);
+        y[i] = _mm256_shuffle_ps(ab, cd, 0x44);
+        y[i + 1] = _mm256_shuffle_ps(ab, cd, 0xee);
+        y[i + 2] = _mm256_shuffle_ps(ef, gh, 0x44);
+        y[i + 3] = _mm256_shuffle_ps(ef, gh, 0xee);
+    }
+    for (int i = 0; i < 4; i++) {
+        x[i] = _mm256_permute2f128_ps(y[i], y[i + 4], 0x20);
+        x[i + 4] = _mm256_permute2f128_ps(y[i], y[i + 4], 0x31);
+    }
+}
+
+/* Quarter by quarter: the two beside the diagonal change places. */
+static inline void lanes_transpose(lanes x[16])
+{
+    __m256 part[4][8];
+    for (int i = 0; i < 8; i++) {
+        part[0][i] = x[i].low;
+        part[1][i] = x[i + 8].low;
+        part[2][i] = x[i].high;
+        part[3][i] = x[i + 8].high;
+    }
+    for (int p = 0; p < 4; p++)
+        transpose_eight(part[p]);
+    for (int i = 0; i < 8; i++) {
+        x[i] = (lanes){part[0][i], part[1][i]};
+        x[i + 8] = (lanes){part[2][i], part[3][i]};
+    }
 }
 
 #include "backends/cpu/kernels/f32_lanes.h"

@@ -1,13 +1,16 @@
 /* f32_avx512.c - the f32 kernels with AVX-512: sixteen lanes are one register. */
 #include <immintrin.h>
 #include <stdint.h>
+#include <string.h>
 
 typedef __m512 lanes;
 
-#define TILE_W 4
-#define TILE_X 6
-#define TILE_O 4
-#define TILE_Q 4
+#define TILE_W  4
+#define TILE_X  6
+#define SCORE_Q 6
+#define SCORE_V 4
+#define MIX_Q   6
+#define MIX_V   4
 
 static inline lanes lanes_zero(void)
 {
@@ -54,6 +57,17 @@ static inline lanes lanes_mac(lanes x, lanes y, lanes sum)
     return _mm512_fmadd_ps(x, y, sum);
 }
 
+/* x > y ? x : y, so y when x is NaN. */
+static inline lanes lanes_max(lanes x, lanes y)
+{
+    return _mm512_max_ps(x, y);
+}
+
+static inline lanes lanes_pick(uint32_t bits, lanes x, lanes y)
+{
+    return _mm512_mask_blend_ps((__mmask16)bits, y, x);
+}
+
 static inline float lanes_reduce(lanes x)
 {
     __m256 eight = _mm256_add_ps(_mm512_castps512_ps256(x), _mm512_extractf32x8_ps(x, 1));
@@ -71,6 +85,43 @@ static inline lanes lanes_load_bf16(const uint8_t *from)
 {
     __m256i half = _mm256_loadu_si256((const __m256i *)(const void *)from);
     return _mm512_castsi512_ps(_mm512_slli_epi32(_mm512_cvtepu16_epi32(half), 16));
+}
+
+static inline lanes lanes_load_i8(const int8_t *from)
+{
+    __m128i bytes = _mm_loadu_si128((const __m128i *)(const void *)from);
+    return _mm512_cvtepi32_ps(_mm512_cvtepi8_epi32(bytes));
+}
+
+static inline lanes lanes_set_f16(const void *from)
+{
+    uint16_t bits;
+    memcpy(&bits, from, sizeof bits);
+    return _mm512_set1_ps(_cvtsh_ss(bits));
+}
+
+/* Four by four within each quarter, then the quarters. */
+static inline void lanes_transpose(lanes x[16])
+{
+    lanes y[16];
+    for (int i = 0; i < 16; i += 4) {
+        lanes ab = _mm512_unpacklo_ps(x[i], x[i + 1]), cd = _mm512_unpacklo_ps(x[i + 2], x[i + 3]);
+        lanes ef = _mm512_unpackhi_ps(x[i], x[i + 1]), gh = _mm512_unpackhi_ps(x[i + 2], x[i + 3]);
+        y[i] = _mm512_shuffle_ps(ab, cd, 0x44);
+        y[i + 1] = _mm512_shuffle_ps(ab, cd, 0xee);
+        y[i + 2] = _mm512_shuffle_ps(ef, gh, 0x44);
+        y[i + 3] = _mm512_shuffle_ps(ef, gh, 0xee);
+    }
+    for (int i = 0; i < 4; i++) {
+        lanes ab = _mm512_shuffle_f32x4(y[i], y[i + 4], 0x88);
+        lanes cd = _mm512_shuffle_f32x4(y[i + 8], y[i + 12], 0x88);
+        lanes ef = _mm512_shuffle_f32x4(y[i], y[i + 4], 0xdd);
+        lanes gh = _mm512_shuffle_f32x4(y[i + 8], y[i + 12], 0xdd);
+        x[i] = _mm512_shuffle_f32x4(ab, cd, 0x88);
+        x[i + 4] = _mm512_shuffle_f32x4(ef, gh, 0x88);
+        x[i + 8] = _mm512_shuffle_f32x4(ab, cd, 0xdd);
+        x[i + 12] = _mm512_shuffle_f32x4(ef, gh, 0xdd);
+    }
 }
 
 #include "backends/cpu/kernels/f32_lanes.h"

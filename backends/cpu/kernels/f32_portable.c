@@ -1,6 +1,7 @@
-/* f32_portable.c - conversions and f32 products for any processor. */
-#include "backends/cpu/kernels/kernels.h"
+/* f32_portable.c - conversions and f32 products for any processor, and the portable set's table. */
+#include "backends/cpu/kernels/values.h"
 #include "backends/cpu/kernels/vec.h"
+#include "quant/quant.h"
 
 /* --- conversions ------------------------------------------------------------------------------ */
 
@@ -125,4 +126,24 @@ float lcpu_portable_sum_squares(const float *x, float mean, uint32_t n)
         sum = lcpu_mac16(sum, d, d);
     }
     return lcpu_reduce16(sum);
+}
+
+static void prefetch(const void *at, size_t bytes)
+{
+    for (size_t i = 0; i < bytes; i += 64)
+        __builtin_prefetch((const uint8_t *)at + i);
+}
+
+void lcpu_fill_portable(lcpu_kernels *k)
+{
+    k->f16_decode = lcpu_portable_f16_decode;
+    k->bf16_decode = lcpu_portable_bf16_decode;
+    k->q8_0_decode = lm_format_by_id(LM_Q8_0)->decode;
+    k->f32_matmul = lcpu_portable_f32_matmul;
+    k->sum = lcpu_portable_sum;
+    k->sum_squares = lcpu_portable_sum_squares;
+    k->prefetch = prefetch;
+    values_fill(k);
+    lcpu_fill_portable_attn(k);
+    lcpu_fill_portable_int8(k);
 }

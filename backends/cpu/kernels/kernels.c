@@ -43,5 +43,7 @@ lcpu_decode_fn lcpu_decoder_of(const lcpu_kernels *k, const lm_format *format)
         return k->f16_decode;
     if (format->id == LM_BF16)
         return k->bf16_decode;
+    if (format->id == LM_Q8_0)
+        return k->q8_0_decode;
     return format->decode;
 }

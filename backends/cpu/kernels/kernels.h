@@ -58,27 +58,38 @@ typedef struct lcpu_int8 {
     uint32_t n_formats;
 } lcpu_int8;
 
+#define LCPU_ATTN_SLOTS   64u /* of a tile */
+#define LCPU_ATTN_QUERIES 24u /* at once at most */
+
 /* Queries against one tile of a split, see attn_paged. */
 typedef struct lcpu_attn_tile {
-    const float *values; /* [32, v_dim] */
-    uint32_t v_dim;
-    uint32_t n;              /* queries */
-    const uint32_t *visible; /* [n], bit j: slot j is seen; 0: the query is left alone */
-    float *scores;           /* [n, 32], overwritten */
-    float *m, *l, *o;        /* [n], [n], [n, v_dim]: maximum, sum and output of the split so far */
+    const float *keys;        /* [k_dim, 64] */
+    const float *values;      /* [64, v_stride] */
+    uint32_t k_dim, v_stride; /* the second a multiple of 16 */
+    float scale;
+    uint32_t n;                /* queries */
+    const float *const *query; /* [n] */
+    const uint64_t *visible;   /* [n], bit j: slot j is seen; 0: the query is left alone */
+    float *scores;             /* [n, 64] */
+    float *m, *l,
+        *o; /* [n], [n, 16], [n, v_stride]: maximum, sums and output of the split so far */
 } lcpu_attn_tile;
 
 typedef struct lcpu_kernels {
-    lcpu_decode_fn f16_decode, bf16_decode;
+    lcpu_decode_fn f16_decode, bf16_decode, q8_0_decode;
     lcpu_f32_fn f32_matmul;
     lcpu_half_fn f16_matmul, bf16_matmul; /* NULL: decode first */
     lcpu_int8 int8;
-    void (*attn_tile)(const lcpu_attn_tile *t);
-    float (*sum)(const float *x, uint32_t n);                     /* sum16 */
+    /* Sixteen rows of `stride` values, a multiple of 16, to columns 64 values apart. */
+    void (*attn_keys)(const float *rows, uint32_t stride, float *to);
+    void (*attn_scores)(const lcpu_attn_tile *t); /* scaled products */
+    void (*attn_mix)(const lcpu_attn_tile *t);    /* final scores to weights; m, l and o */
+    float (*sum)(const float *x, uint32_t n);     /* sum16 */
     float (*sum_squares)(const float *x, float mean, uint32_t n); /* sum16 of (x - mean)^2 */
     void (*act)(uint32_t act, const float *x, const float *factor, float *out, size_t n);
     void (*softcap)(const float *x, float scale, float cap, float *out, size_t n);
     void (*exp)(const float *x, float minus, float *out, size_t n); /* exp(x - minus) */
+    void (*prefetch)(const void *at, size_t bytes);                 /* to be read soon */
     uint64_t used; /* features of the sets that filled the tables */
 } lcpu_kernels;
 
@@ -92,6 +103,7 @@ lcpu_decode_fn lcpu_decoder_of(const lcpu_kernels *k, const lm_format *format);
 /* --- sets, each in files of its own ----------------------------------------------------------- */
 
 void lcpu_fill_portable(lcpu_kernels *k);
+void lcpu_fill_portable_attn(lcpu_kernels *k);
 void lcpu_fill_portable_int8(lcpu_kernels *k);
 void lcpu_fill_avx2(lcpu_kernels *k);
 void lcpu_fill_avx2_int8(lcpu_kernels *k);
@@ -103,7 +115,6 @@ void lcpu_portable_f16_decode(const void *from, float *to, size_t count);
 void lcpu_portable_bf16_decode(const void *from, float *to, size_t count);
 void lcpu_portable_f32_matmul(const float *w, size_t stride, uint32_t n_w, const float *const *x,
                               uint32_t n_x, uint32_t k, float *const *out, size_t at);
-void lcpu_portable_attn_tile(const lcpu_attn_tile *t);
 float lcpu_portable_sum(const float *x, uint32_t n);
 float lcpu_portable_sum_squares(const float *x, float mean, uint32_t n);
 

@@ -1,0 +1,90 @@
+/* attn_portable.c - attention for any processor: sixteen lanes are four vectors of four. */
+#include "backends/cpu/kernels/vec.h"
+
+typedef lcpu_lanes lanes;
+
+#define SCORE_Q 2
+#define SCORE_V 1
+#define MIX_Q   2
+#define MIX_V   1
+
+static inline lanes lanes_set(float x)
+{
+    lcpu_v4 v = {x, x, x, x};
+    return (lanes){v, v, v, v};
+}
+
+static inline lanes lanes_zero(void)
+{
+    return lanes_set(0);
+}
+
+static inline lanes lanes_load(const float *x)
+{
+    return lcpu_load16(x);
+}
+
+static inline void lanes_store(float *to, lanes x)
+{
+    memcpy(to, &x, sizeof x);
+}
+
+static inline lanes lanes_add(lanes x, lanes y)
+{
+    return (lanes){x.a + y.a, x.b + y.b, x.c + y.c, x.d + y.d};
+}
+
+static inline lanes lanes_mul(lanes x, lanes y)
+{
+    return (lanes){x.a * y.a, x.b * y.b, x.c * y.c, x.d * y.d};
+}
+
+static inline lanes lanes_mac(lanes x, lanes y, lanes sum)
+{
+    return lcpu_mac16(sum, x, y);
+}
+
+static inline lcpu_v4 four_of(lcpu_u4 which, lcpu_v4 x, lcpu_v4 y)
+{
+    return (lcpu_v4)((which & (lcpu_u4)x) | (~which & (lcpu_u4)y));
+}
+
+static inline lcpu_v4 four_larger(lcpu_v4 x, lcpu_v4 y)
+{
+    return four_of((lcpu_u4)(x > y), x, y);
+}
+
+static inline lanes lanes_max(lanes x, lanes y)
+{
+    return (lanes){four_larger(x.a, y.a), four_larger(x.b, y.b), four_larger(x.c, y.c),
+                   four_larger(x.d, y.d)};
+}
+
+static inline lcpu_v4 four_picked(uint32_t bits, lcpu_v4 x, lcpu_v4 y)
+{
+    lcpu_u4 each = {1, 2, 4, 8}, set = {bits, bits, bits, bits};
+    return four_of((lcpu_u4)((set & each) == each), x, y);
+}
+
+static inline lanes lanes_pick(uint32_t bits, lanes x, lanes y)
+{
+    return (lanes){four_picked(bits, x.a, y.a), four_picked(bits >> 4, x.b, y.b),
+                   four_picked(bits >> 8, x.c, y.c), four_picked(bits >> 12, x.d, y.d)};
+}
+
+static inline void lanes_transpose(lanes x[16])
+{
+    float from[16][16], to[16][16];
+    memcpy(from, x, sizeof from);
+    for (int i = 0; i < 16; i++)
+        for (int j = 0; j < 16; j++)
+            to[j][i] = from[i][j];
+    memcpy(x, to, sizeof to);
+}
+
+#include "backends/cpu/kernels/attn_lanes.h"
+
+void lcpu_fill_portable_attn(lcpu_kernels *k)
+{
+    attn_fill(k);
+}
