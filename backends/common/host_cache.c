@@ -3,76 +3,16 @@
 
 #include "base/checked.h"
 
-static bool is_state(const lm_cache_desc *desc)
-{
-    return desc->kind == LM_CACHE_STATE;
-}
-
-static int32_t check_desc(const lm_cache_desc *desc)
-{
-    if (desc->max_pages == 0 || desc->n_members == 0)
-        return lm_fail(LLM_E_INVALID, "a cache of no pages or no members");
-    if (is_state(desc))
-        return LLM_OK;
-    if (!lm_is_pow2(desc->page_tokens) || desc->page_tokens < 16 || desc->page_tokens > 128)
-        return lm_fail(LLM_E_INVALID, "pages of %u tokens; wanted 16, 32, 64 or 128",
-                       (unsigned)desc->page_tokens);
-    if (desc->k_format->encode == NULL || desc->v_format->encode == NULL ||
-        desc->k_format->decode == NULL || desc->v_format->decode == NULL)
-        return lm_fail(LLM_E_UNSUPPORTED, "a cache of type %s/%s cannot be written",
-                       desc->k_format->name, desc->v_format->name);
-    return LLM_OK;
-}
-
-/* Lays `part` behind *offset, one token or `page_tokens` of them. */
-static int32_t place_part(lhost_part *part, uint32_t page_tokens, bool by_head, uint64_t *offset)
-{
-    uint64_t row, bytes;
-    if (!lm_format_row_bytes(part->format, part->dim, &part->head_bytes))
-        return lm_fail(LLM_E_UNSUPPORTED,
-                       "heads of %u values cannot be cached as %s: its blocks "
-                       "hold %u",
-                       (unsigned)part->dim, part->format->name, (unsigned)part->format->block);
-    bool ok = lm_mul_u64(part->head_bytes, part->heads, &row) &&
-              lm_mul_u64(row, page_tokens, &bytes) && lm_align_u64(bytes, LM_ALIGN, &bytes);
-    part->offset = *offset;
-    part->token_stride = by_head ? part->head_bytes : row;
-    part->head_stride = by_head ? part->head_bytes * page_tokens : part->head_bytes;
-    if (!ok || !lm_add_u64(*offset, bytes, offset) || !lm_fits_size(*offset))
-        return lm_fail(LLM_E_LIMIT, "a page of the cache would not fit in memory");
-    return LLM_OK;
-}
-
-static int32_t place_member(const lm_cache_desc *desc, uint32_t index, bool by_head,
-                            lhost_member *member, uint64_t *offset)
-{
-    lm_check(index < desc->n_entries);
-    const lm_cache_entry *e = &desc->entries[index];
-    if (is_state(desc)) {
-        const lm_format *f32 = lm_format_by_id(LM_F32);
-        member->parts[0] = (lhost_part){.format = f32, .heads = 1, .dim = e->conv_values};
-        member->parts[1] = (lhost_part){.format = f32, .heads = 1, .dim = e->scan_values};
-    } else {
-        member->parts[0] =
-            (lhost_part){.format = desc->k_format, .heads = e->kv_heads, .dim = e->k_dim};
-        member->parts[1] =
-            (lhost_part){.format = desc->v_format, .heads = e->kv_heads, .dim = e->v_dim};
-    }
-    uint32_t tokens = is_state(desc) ? 1 : desc->page_tokens;
-    for (int i = 0; i < 2; i++)
-        LM_TRY(place_part(&member->parts[i], tokens, by_head, offset));
-    return LLM_OK;
-}
-
 int32_t lhost_cache_query(lm_device *device, const lm_cache_desc *desc, uint64_t *page_bytes,
                           uint64_t *fixed_bytes)
 {
     const lhost_device *d = (const lhost_device *)device;
-    LM_TRY(check_desc(desc));
+    LM_TRY(lhost_layout_check(desc));
     uint64_t offset = 0;
     lhost_member member;
     for (uint32_t i = 0; i < desc->n_members; i++)
-        LM_TRY(place_member(desc, desc->members[i], d->kind->cache_by_head, &member, &offset));
+        LM_TRY(
+            lhost_layout_member(desc, desc->members[i], d->kind->cache_by_head, &member, &offset));
     *page_bytes = offset;
     *fixed_bytes = (uint64_t)desc->max_pages * sizeof(uint8_t *);
     return LLM_OK;
@@ -81,7 +21,7 @@ int32_t lhost_cache_query(lm_device *device, const lm_cache_desc *desc, uint64_t
 static int32_t fill(lhost_device *d, const lm_cache_desc *desc, lm_cache *c)
 {
     c->kind = desc->kind;
-    c->page_tokens = is_state(desc) ? 1 : desc->page_tokens;
+    c->page_tokens = lhost_layout_tokens(desc);
     c->max_pages = desc->max_pages;
     c->n_entries = desc->n_entries;
     c->n_members = desc->n_members;
@@ -93,8 +33,8 @@ static int32_t fill(lhost_device *d, const lm_cache_desc *desc, lm_cache *c)
     for (uint32_t i = 0; i < c->n_entries; i++)
         c->member_of[i] = LM_NONE;
     for (uint32_t i = 0; i < c->n_members; i++) {
-        LM_TRY(place_member(desc, desc->members[i], d->kind->cache_by_head, &c->members[i],
-                            &c->page_bytes));
+        LM_TRY(lhost_layout_member(desc, desc->members[i], d->kind->cache_by_head, &c->members[i],
+                                   &c->page_bytes));
         c->member_of[desc->members[i]] = i;
     }
     return LLM_OK;
@@ -103,7 +43,7 @@ static int32_t fill(lhost_device *d, const lm_cache_desc *desc, lm_cache *c)
 int32_t lhost_cache_create(lm_device *device, const lm_cache_desc *desc, lm_cache **out)
 {
     lhost_device *d = (lhost_device *)device;
-    LM_TRY(check_desc(desc));
+    LM_TRY(lhost_layout_check(desc));
     lm_cache *c = LM_NEW(&d->books, lm_cache);
     if (c == NULL)
         return LLM_E_MEMORY;

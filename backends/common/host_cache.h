@@ -4,19 +4,7 @@
 #define LM_BACKENDS_HOST_CACHE_H
 
 #include "backends/common/host_device.h"
-
-/* Half of a member: its keys or its values; its convolution or its scan. */
-typedef struct lhost_part {
-    const lm_format *format;
-    uint32_t heads, dim; /* states: one head of all values */
-    uint64_t head_bytes; /* one head of one token */
-    uint64_t offset;     /* in a page */
-    uint64_t head_stride, token_stride;
-} lhost_part;
-
-typedef struct lhost_member {
-    lhost_part parts[2]; /* K and V, or convolution and scan */
-} lhost_member;
+#include "backends/common/host_layout.h"
 
 typedef struct lhost_chunk {
     struct lhost_chunk *next;

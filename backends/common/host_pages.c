@@ -44,41 +44,14 @@ int32_t lhost_page_move(lm_device *device, lm_cache *cache, uint32_t from_page, 
     return LLM_OK;
 }
 
-static uint64_t exported_bytes(const lm_cache *c, uint32_t tokens)
-{
-    uint64_t bytes = 0;
-    for (uint32_t i = 0; i < c->n_members; i++)
-        for (int p = 0; p < 2; p++)
-            bytes += c->members[i].parts[p].head_bytes * c->members[i].parts[p].heads * tokens;
-    return bytes;
-}
-
-/* Walks a page in the canonical order between `outside` and the page itself. */
-static void walk(const lm_cache *c, uint32_t page, uint32_t tokens, uint8_t *outside,
-                 bool into_page)
-{
-    for (uint32_t i = 0; i < c->n_members; i++) {
-        for (int p = 0; p < 2; p++) {
-            const lhost_part *part = &c->members[i].parts[p];
-            size_t bytes = (size_t)part->head_bytes;
-            for (uint32_t t = 0; t < tokens; t++) {
-                for (uint32_t h = 0; h < part->heads; h++, outside += bytes) {
-                    uint8_t *inside = lhost_cache_at(c, part, page, t, h);
-                    memcpy(into_page ? inside : outside, into_page ? outside : inside, bytes);
-                }
-            }
-        }
-    }
-}
-
 static int32_t check_transfer(const lm_cache *c, uint32_t page, uint32_t tokens, size_t size)
 {
     uint32_t count = c->kind == LM_CACHE_STATE ? 1 : tokens;
     LM_TRY(check_page(c, page, count));
-    if (size != exported_bytes(c, count))
+    if (size != lhost_layout_exported(c->members, c->n_members, count))
         return lm_fail(LLM_E_MISMATCH, "%llu bytes for %u tokens of a page that take %llu",
                        (unsigned long long)size, (unsigned)tokens,
-                       (unsigned long long)exported_bytes(c, count));
+                       (unsigned long long)lhost_layout_exported(c->members, c->n_members, count));
     return LLM_OK;
 }
 
@@ -87,7 +60,8 @@ int32_t lhost_page_export(lm_device *device, lm_cache *cache, uint32_t page, uin
 {
     (void)device;
     LM_TRY(check_transfer(cache, page, tokens, size));
-    walk(cache, page, cache->kind == LM_CACHE_STATE ? 1 : tokens, into, false);
+    lhost_layout_walk(cache->members, cache->n_members, cache->pages[page],
+                      cache->kind == LM_CACHE_STATE ? 1 : tokens, into, false);
     return LLM_OK;
 }
 
@@ -96,6 +70,7 @@ int32_t lhost_page_import(lm_device *device, lm_cache *cache, uint32_t page, uin
 {
     (void)device;
     LM_TRY(check_transfer(cache, page, tokens, size));
-    walk(cache, page, cache->kind == LM_CACHE_STATE ? 1 : tokens, (uint8_t *)(uintptr_t)from, true);
+    lhost_layout_walk(cache->members, cache->n_members, cache->pages[page],
+                      cache->kind == LM_CACHE_STATE ? 1 : tokens, (uint8_t *)(uintptr_t)from, true);
     return LLM_OK;
 }

@@ -1,0 +1,97 @@
+/* host_layout.c - the layout of pages, and walking them in the canonical order. */
+#include "backends/common/host_layout.h"
+
+#include "base/checked.h"
+
+#include <string.h>
+
+static bool is_state(const lm_cache_desc *desc)
+{
+    return desc->kind == LM_CACHE_STATE;
+}
+
+int32_t lhost_layout_check(const lm_cache_desc *desc)
+{
+    if (desc->max_pages == 0 || desc->n_members == 0)
+        return lm_fail(LLM_E_INVALID, "a cache of no pages or no members");
+    if (is_state(desc))
+        return LLM_OK;
+    if (!lm_is_pow2(desc->page_tokens) || desc->page_tokens < 16 || desc->page_tokens > 128)
+        return lm_fail(LLM_E_INVALID, "pages of %u tokens; wanted 16, 32, 64 or 128",
+                       (unsigned)desc->page_tokens);
+    if (desc->k_format->encode == NULL || desc->v_format->encode == NULL ||
+        desc->k_format->decode == NULL || desc->v_format->decode == NULL)
+        return lm_fail(LLM_E_UNSUPPORTED, "a cache of type %s/%s cannot be written",
+                       desc->k_format->name, desc->v_format->name);
+    return LLM_OK;
+}
+
+uint32_t lhost_layout_tokens(const lm_cache_desc *desc)
+{
+    return is_state(desc) ? 1 : desc->page_tokens;
+}
+
+/* Lays `part` behind *offset, one token or `page_tokens` of them. */
+static int32_t place_part(lhost_part *part, uint32_t page_tokens, bool by_head, uint64_t *offset)
+{
+    uint64_t row, bytes;
+    if (!lm_format_row_bytes(part->format, part->dim, &part->head_bytes))
+        return lm_fail(LLM_E_UNSUPPORTED,
+                       "heads of %u values cannot be cached as %s: its blocks "
+                       "hold %u",
+                       (unsigned)part->dim, part->format->name, (unsigned)part->format->block);
+    bool ok = lm_mul_u64(part->head_bytes, part->heads, &row) &&
+              lm_mul_u64(row, page_tokens, &bytes) && lm_align_u64(bytes, LM_ALIGN, &bytes);
+    part->offset = *offset;
+    part->token_stride = by_head ? part->head_bytes : row;
+    part->head_stride = by_head ? part->head_bytes * page_tokens : part->head_bytes;
+    if (!ok || !lm_add_u64(*offset, bytes, offset) || !lm_fits_size(*offset))
+        return lm_fail(LLM_E_LIMIT, "a page of the cache would not fit in memory");
+    return LLM_OK;
+}
+
+int32_t lhost_layout_member(const lm_cache_desc *desc, uint32_t index, bool by_head,
+                            lhost_member *member, uint64_t *offset)
+{
+    lm_check(index < desc->n_entries);
+    const lm_cache_entry *e = &desc->entries[index];
+    if (is_state(desc)) {
+        const lm_format *f32 = lm_format_by_id(LM_F32);
+        member->parts[0] = (lhost_part){.format = f32, .heads = 1, .dim = e->conv_values};
+        member->parts[1] = (lhost_part){.format = f32, .heads = 1, .dim = e->scan_values};
+    } else {
+        member->parts[0] =
+            (lhost_part){.format = desc->k_format, .heads = e->kv_heads, .dim = e->k_dim};
+        member->parts[1] =
+            (lhost_part){.format = desc->v_format, .heads = e->kv_heads, .dim = e->v_dim};
+    }
+    for (int i = 0; i < 2; i++)
+        LM_TRY(place_part(&member->parts[i], lhost_layout_tokens(desc), by_head, offset));
+    return LLM_OK;
+}
+
+uint64_t lhost_layout_exported(const lhost_member *members, uint32_t n_members, uint32_t tokens)
+{
+    uint64_t bytes = 0;
+    for (uint32_t i = 0; i < n_members; i++)
+        for (int p = 0; p < 2; p++)
+            bytes += members[i].parts[p].head_bytes * members[i].parts[p].heads * tokens;
+    return bytes;
+}
+
+void lhost_layout_walk(const lhost_member *members, uint32_t n_members, uint8_t *page,
+                       uint32_t tokens, uint8_t *outside, bool into_page)
+{
+    for (uint32_t i = 0; i < n_members; i++) {
+        for (int p = 0; p < 2; p++) {
+            const lhost_part *part = &members[i].parts[p];
+            size_t bytes = (size_t)part->head_bytes;
+            for (uint32_t t = 0; t < tokens; t++) {
+                for (uint32_t h = 0; h < part->heads; h++, outside += bytes) {
+                    uint8_t *inside = lhost_layout_at(part, page, t, h);
+                    memcpy(into_page ? inside : outside, into_page ? outside : inside, bytes);
+                }
+            }
+        }
+    }
+}
