@@ -2,7 +2,8 @@
  * thread: for one row of activations (bytes of weights per second, with weights too large for the
  * caches) and for many (operations per second, and their share of what the processor can do at
  * best, measured in the same run). The time is this process's own, so others count little.
- * Arguments are the formats to measure; without any, all. */
+ * Arguments are the formats to measure (without any, all), --level=NAME and
+ * --rows=COUNT. */
 #include "backends/cpu/kernels/kernels.h"
 #include "support/support.h"
 
@@ -229,16 +230,31 @@ static double measure(const lcpu_kernels *k, const lm_format *f, uint32_t n_x, u
 
 static bool wanted(const char *name, int argc, char **argv)
 {
-    for (int i = 1; i < argc; i++)
+    bool any = false;
+    for (int i = 1; i < argc; i++) {
         if (strcmp(argv[i], name) == 0)
             return true;
-    return argc < 2;
+        any = any || strncmp(argv[i], "--", 2) != 0;
+    }
+    return !any;
+}
+
+/* The value of --NAME=VALUE, or NULL. */
+static const char *option(const char *name, int argc, char **argv)
+{
+    size_t length = strlen(name);
+    for (int i = 1; i < argc; i++)
+        if (strncmp(argv[i], name, length) == 0)
+            return argv[i] + length;
+    return NULL;
 }
 
 static void measure_level(const lcpu_kernels *k, uint8_t *buffer, int argc, char **argv)
 {
     peaks p = peaks_of(k->used);
     double read = 0, bytes;
+    const char *given = option("--rows=", argc, argv);
+    uint32_t many = given != NULL ? (uint32_t)atoi(given) : 64;
     printf("  peak     %7.0f G f32, %7.0f G int8 operations per second\n", p.f32 * 1e-9,
            p.int8 * 1e-9);
     for (size_t i = 0; lm_format_at(i) != NULL; i++) {
@@ -247,9 +263,9 @@ static void measure_level(const lcpu_kernels *k, uint8_t *buffer, int argc, char
             continue;
         double peak = lcpu_int8_of(k, f) != NULL ? p.int8 : p.f32, ops;
         measure(k, f, 1, buffer, &read);
-        ops = measure(k, f, 64, buffer, &bytes);
-        printf("  %-8s %6.2f GB/s for one row, %7.1f G operations per second for 64", f->name,
-               read * 1e-9, ops * 1e-9);
+        ops = measure(k, f, many, buffer, &bytes);
+        printf("  %-8s %6.2f GB/s for one row, %7.1f G operations per second for %u", f->name,
+               read * 1e-9, ops * 1e-9, many);
         if (peak > 0)
             printf(": %2.0f %%", 100 * ops / peak);
         printf("\n");
@@ -268,7 +284,10 @@ int main(int argc, char **argv)
     uint8_t *buffer = room(BUFFER_BYTES);
     uint64_t used = 1;
     for (size_t level = 0; buffer != NULL && level < sizeof levels / sizeof levels[0]; level++) {
+        const char *only = option("--level=", argc, argv);
         lcpu_kernels k;
+        if (only != NULL && strcmp(only, levels[level].name) != 0)
+            continue;
         lcpu_kernels_init(&k, lcpu_features() & levels[level].features);
         if (k.used == used)
             continue;

@@ -7,7 +7,7 @@
 static void build_format(rig_model *m, uint32_t format)
 {
     uint32_t block = lm_format_by_id(format)->block;
-    uint32_t cols = block == 1 ? 83 : block == 256 ? 512 : 160, rows = 37;
+    uint32_t cols = block == 1 ? 83 : block == 256 ? 512 : block == 64 ? 192 : 160, rows = 37;
     uint32_t in = rig_input(m, cols), out = rig_slot(m, rows);
     lm_step step = rig_make(LM_STEP_LINEAR, in, LM_NONE, out);
     step.u.linear = (lm_linear){rig_matrix(m, format, rows, cols), LM_NONE, LM_NONE, 0};
@@ -97,7 +97,16 @@ static const rig_case list[] = {
     FORMAT(IQ4_NL, true),
     FORMAT(IQ4_XS, true),
     FORMAT(MXFP4, true),
-    FORMAT(IQ3_S, false),
+    FORMAT(NVFP4, true),
+    FORMAT(IQ3_S, true),
+    FORMAT(IQ3_XXS, true),
+    FORMAT(IQ2_S, true),
+    FORMAT(IQ2_XS, true),
+    FORMAT(IQ2_XXS, true),
+    FORMAT(IQ1_S, true),
+    FORMAT(IQ1_M, true),
+    FORMAT(TQ1_0, true),
+    FORMAT(TQ2_0, true),
     {"linear one row", build_bias, 1, LM_STEP_LINEAR, false, false},
     {"linear 16 rows", build_bias, 16, LM_STEP_LINEAR, false, false},
     {"linear 77 rows", build_bias, 77, LM_STEP_LINEAR, false, false},

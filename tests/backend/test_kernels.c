@@ -170,9 +170,10 @@ static void sums(void **state)
 
 /* --- int8 products ---------------------------------------------------------------------------- */
 
-static const uint32_t int8_formats[] = {LM_Q8_0,   LM_Q4_0,   LM_Q4_1, LM_Q5_0, LM_Q5_1,
-                                        LM_Q2_K,   LM_Q3_K,   LM_Q4_K, LM_Q5_K, LM_Q6_K,
-                                        LM_IQ4_NL, LM_IQ4_XS, LM_MXFP4};
+static const uint32_t int8_formats[] = {
+    LM_Q8_0,  LM_Q4_0,   LM_Q4_1,    LM_Q5_0,   LM_Q5_1,  LM_Q2_K,  LM_Q3_K,  LM_Q4_K,
+    LM_Q5_K,  LM_Q6_K,   LM_IQ4_NL,  LM_IQ4_XS, LM_MXFP4, LM_NVFP4, LM_IQ3_S, LM_IQ3_XXS,
+    LM_IQ2_S, LM_IQ2_XS, LM_IQ2_XXS, LM_IQ1_S,  LM_IQ1_M, LM_TQ1_0, LM_TQ2_0};
 #define INT8_FORMATS (sizeof int8_formats / sizeof int8_formats[0])
 
 /* The activations as the numerics page quantises them: reference, in doubles where exact. */

@@ -1,7 +1,6 @@
-/* int8_avx2.c - the int8 family with AVX2. Weights are panels of eight rows of 16-bit integers
- * (factors of half blocks folded in), two columns to a lane, for vpmaddwd: bytes would need a
- * product that saturates. */
-#include "backends/cpu/kernels/int8_rows.h"
+/* int8_avx2.c - the int8 family with AVX2. Weights are panels of eight rows of 16-bit integers,
+ * two columns to a lane, for vpmaddwd: bytes would need a product that saturates. */
+#include "backends/cpu/kernels/int8_grids.h"
 #include "backends/cpu/kernels/kernels.h"
 
 #include <float.h>
@@ -26,8 +25,8 @@ typedef struct act_block {
 /* 32 columns of a panel. */
 typedef struct panel_block {
     int16_t q[PAIRS][ROWS][2];
-    float scale[ROWS];
-    float minimum[2][ROWS]; /* the first unless the kind is LCPU_BOTH */
+    float scale[2][ROWS]; /* the first unless the kind is LCPU_HALVES */
+    float minimum[2][ROWS];
 } panel_block;
 
 static size_t row_bytes(uint32_t k)
@@ -97,11 +96,11 @@ INLINE void turn(__m256i z[8])
         z[i] = t[i];
 }
 
-/* Sixteen columns of a block, in 16 bits and times their factor. */
+/* Sixteen columns of a block, in 16 bits. */
 INLINE __m256i widened(const lcpu_int8_block *b, uint32_t half)
 {
     __m128i q = _mm_loadu_si128((const __m128i *)(const void *)(b->q + 16 * half));
-    return _mm256_mullo_epi16(_mm256_cvtepi8_epi16(q), _mm256_set1_epi16((int16_t)b->half[half]));
+    return _mm256_cvtepi8_epi16(q);
 }
 
 /* The blocks of eight rows, `apart` from row to row. */
@@ -116,9 +115,10 @@ static void store_block(const lcpu_int8_block *b, size_t apart, panel_block *to)
             _mm256_storeu_si256((__m256i *)(void *)to->q[8 * h + i], z[i]);
     }
     for (uint32_t r = 0; r < ROWS; r++) {
-        to->scale[r] = b[r * apart].scale;
-        to->minimum[0][r] = b[r * apart].minimum[0];
-        to->minimum[1][r] = b[r * apart].minimum[1];
+        for (uint32_t h = 0; h < 2; h++) {
+            to->scale[h][r] = b[r * apart].scale[h];
+            to->minimum[h][r] = b[r * apart].minimum[h];
+        }
     }
 }
 
@@ -154,14 +154,15 @@ typedef struct panel_of {
     uint32_t rows; /* that are there */
 } panel_of;
 
-INLINE void add_block(const panel_block *w, const act_block *const *x, uint32_t b, uint32_t X,
-                      int kind, __m256 acc[4])
+/* `pairs` columns from `at` on, which share a scale. */
+INLINE void add_columns(const panel_block *w, const act_block *const *x, uint32_t b, uint32_t at,
+                        uint32_t pairs, const float *scales, uint32_t X, __m256 acc[4])
 {
     __m256i sum[4];
     EACH (r, X)
         sum[r] = _mm256_setzero_si256();
     /* Written out as a whole, gcc would sort the sums anew and run out of registers. */
-    _Pragma("GCC unroll 2") for (uint32_t i = 0; i < PAIRS; i++)
+    _Pragma("GCC unroll 2") for (uint32_t i = at; i < at + pairs; i++)
     {
         __m256i columns = _mm256_loadu_si256((const __m256i *)(const void *)w->q[i]);
         EACH (r, X) {
@@ -170,15 +171,23 @@ INLINE void add_block(const panel_block *w, const act_block *const *x, uint32_t 
             sum[r] = _mm256_add_epi32(sum[r], _mm256_madd_epi16(columns, _mm256_set1_epi32(two)));
         }
     }
-    __m256 scale = _mm256_loadu_ps(w->scale);
+    __m256 scale = _mm256_loadu_ps(scales);
     EACH (r, X)
-        acc[r] = _mm256_fmadd_ps(_mm256_cvtepi32_ps(sum[r]),
-                                 _mm256_mul_ps(scale, _mm256_set1_ps(x[r][b].scale)), acc[r]);
+        acc[r] = _mm256_fmadd_ps(_mm256_mul_ps(_mm256_cvtepi32_ps(sum[r]), scale),
+                                 _mm256_set1_ps(x[r][b].scale), acc[r]);
+}
+
+INLINE void add_block(const panel_block *w, const act_block *const *x, uint32_t b, uint32_t X,
+                      int kind, __m256 acc[4])
+{
+    uint32_t parts = kind == LCPU_HALVES ? 2 : 1;
+    EACH (h, parts)
+        add_columns(w, x, b, h * PAIRS / 2, PAIRS / parts, w->scale[h], X, acc);
     if (kind == LCPU_MINIMA)
         EACH (r, X)
             acc[r] = _mm256_fmadd_ps(_mm256_set1_ps(x[r][b].minus[2]),
                                      _mm256_loadu_ps(w->minimum[0]), acc[r]);
-    for (uint32_t h = 0; kind == LCPU_BOTH && h < 2; h++)
+    for (uint32_t h = 0; kind == LCPU_HALF_MINIMA && h < 2; h++)
         EACH (r, X)
             acc[r] = _mm256_fmadd_ps(_mm256_set1_ps(x[r][b].minus[h]),
                                      _mm256_loadu_ps(w->minimum[h]), acc[r]);
@@ -225,15 +234,20 @@ INLINE void multiply(const void *panels, uint32_t n_w, const void *const *x, uin
 
 MATMUL(plain, LCPU_PLAIN)
 MATMUL(minima, LCPU_MINIMA)
-MATMUL(both, LCPU_BOTH)
+MATMUL(halves, LCPU_HALVES)
+MATMUL(half_minima, LCPU_HALF_MINIMA)
+
+static void (*const matmul_of[])(const void *panels, uint32_t n_w, const void *const *x,
+                                 uint32_t n_x, uint32_t k, float *const *out, size_t at) = {
+    [LCPU_PLAIN] = matmul_plain,
+    [LCPU_MINIMA] = matmul_minima,
+    [LCPU_HALVES] = matmul_halves,
+    [LCPU_HALF_MINIMA] = matmul_half_minima,
+};
 
 #define ADD(name, format, values, type, kind)                                                      \
     k->int8.formats[k->int8.n_formats++] =                                                         \
-        (lcpu_int8_format){format, sizeof(panel_block), unpack_##name,                             \
-                           (kind) == LCPU_BOTH     ? matmul_both                                   \
-                           : (kind) == LCPU_MINIMA ? matmul_minima                                 \
-                                                   : matmul_plain,                                 \
-                           NULL};
+        (lcpu_int8_format){format, sizeof(panel_block), unpack_##name, matmul_of[kind], NULL};
 
 void lcpu_fill_avx2_int8(lcpu_kernels *k)
 {

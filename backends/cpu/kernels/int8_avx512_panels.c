@@ -33,63 +33,40 @@ INLINE void dot4(const uint8_t *const line, size_t stride, const act_block *cons
     }
 }
 
-/* Adds the block to the sums of plain kinds and those with minima. */
-INLINE void whole_block(const uint8_t *line, size_t stride, const act_block *const *x, uint32_t b,
-                        uint32_t P, uint32_t X, int kind, __m512 acc[3][4])
+/* Adds `count` groups of four columns, from `at` on, that share the scale in `scales`. */
+INLINE void add_columns(const uint8_t *line, size_t stride, const act_block *const *x, uint32_t b,
+                        uint32_t at, uint32_t count, uint32_t scales, uint32_t P, uint32_t X,
+                        __m512 acc[3][4])
 {
     __m512i sum[3][4];
-    EACH (r, X)
+    EACH (r, X) {
+        const act_block *a = &x[r][b];
         EACH (p, P)
-            sum[p][r] = _mm512_set1_epi32(x[r][b].start);
-    EACH (i, 8)
-        dot4(line, stride, x, b, i, P, X, sum);
+            sum[p][r] = _mm512_set1_epi32(count == 8 ? a->start : a->half_start[at / 4]);
+    }
+    EACH (i, count)
+        dot4(line, stride, x, b, at + i, P, X, sum);
     EACH (p, P) {
-        __m512 scale = _mm512_loadu_ps(line + p * stride + 8 * LINE);
+        const uint8_t *vectors = line + p * stride + scales * LINE;
+        __m512 scale = _mm512_loadu_ps(vectors), unlift = _mm512_loadu_ps(vectors + LINE);
         EACH (r, X)
             acc[p][r] =
-                _mm512_fmadd_ps(_mm512_cvtepi32_ps(sum[p][r]),
-                                _mm512_mul_ps(scale, _mm512_set1_ps(x[r][b].scale)), acc[p][r]);
-        if (kind != LCPU_MINIMA)
-            continue;
-        __m512 minimum = _mm512_loadu_ps(line + p * stride + 9 * LINE);
-        EACH (r, X)
-            acc[p][r] = _mm512_fmadd_ps(_mm512_set1_ps(x[r][b].minus), minimum, acc[p][r]);
+                _mm512_fmadd_ps(_mm512_fmadd_ps(_mm512_castsi512_ps(sum[p][r]), scale, unlift),
+                                _mm512_set1_ps(x[r][b].scale), acc[p][r]);
     }
 }
 
-/* The same with a factor for each sixteen columns. The sums are below 2^24, so they stay exact. */
-INLINE void two_halves(const uint8_t *line, size_t stride, const act_block *const *x, uint32_t b,
+INLINE void add_minima(const uint8_t *line, size_t stride, const act_block *const *x, uint32_t b,
                        uint32_t P, uint32_t X, int kind, __m512 acc[3][4])
 {
-    __m512 whole[3][4];
-    EACH (h, 2) {
-        __m512i sum[3][4];
-        EACH (r, X)
-            EACH (p, P)
-                sum[p][r] = _mm512_set1_epi32(x[r][b].half[h]);
-        EACH (i, 4)
-            dot4(line, stride, x, b, 4 * h + i, P, X, sum);
+    for (uint32_t h = 0; h < MINIMA(kind); h++)
         EACH (p, P) {
-            __m512 factor = _mm512_loadu_ps(line + p * stride + (9 + h) * LINE);
+            __m512 minimum = _mm512_loadu_ps(line + p * stride + (10 + h) * LINE);
             EACH (r, X) {
-                __m512 part = _mm512_cvtepi32_ps(sum[p][r]);
-                whole[p][r] = h == 0 ? _mm512_mul_ps(part, factor)
-                                     : _mm512_fmadd_ps(part, factor, whole[p][r]);
+                float minus = kind == LCPU_MINIMA ? x[r][b].minus : x[r][b].half_minus[h];
+                acc[p][r] = _mm512_fmadd_ps(_mm512_set1_ps(minus), minimum, acc[p][r]);
             }
         }
-    }
-    EACH (p, P) {
-        __m512 scale = _mm512_loadu_ps(line + p * stride + 8 * LINE);
-        EACH (r, X)
-            acc[p][r] = _mm512_fmadd_ps(
-                whole[p][r], _mm512_mul_ps(scale, _mm512_set1_ps(x[r][b].scale)), acc[p][r]);
-        for (uint32_t h = 0; h < MINIMA(kind); h++) {
-            __m512 minimum = _mm512_loadu_ps(line + p * stride + (11 + h) * LINE);
-            EACH (r, X)
-                acc[p][r] =
-                    _mm512_fmadd_ps(_mm512_set1_ps(x[r][b].minus_half[h]), minimum, acc[p][r]);
-        }
-    }
 }
 
 INLINE void tile(const panels_of *t, uint32_t P, uint32_t X, int kind)
@@ -106,10 +83,10 @@ INLINE void tile(const panels_of *t, uint32_t P, uint32_t X, int kind)
                                       : _mm512_maskz_loadu_ps(mask, t->out[r] + t->at + p * ROWS);
     }
     for (uint32_t b = 0; b < t->blocks; b++, line += LINES(kind) * LINE) {
-        if (HALVES(kind) != 0)
-            two_halves(line, t->stride, x, b, P, X, kind, acc);
-        else
-            whole_block(line, t->stride, x, b, P, X, kind, acc);
+        add_columns(line, t->stride, x, b, 0, 8 / SCALES(kind), 8, P, X, acc);
+        if (kind == LCPU_HALVES)
+            add_columns(line, t->stride, x, b, 4, 4, 10, P, X, acc);
+        add_minima(line, t->stride, x, b, P, X, kind, acc);
     }
     EACH (p, P) {
         __mmask16 mask = p + 1 == P ? t->last : 0xffff;
@@ -132,7 +109,7 @@ INLINE void rows_of(panels_of t, uint32_t n_x, uint32_t P, int kind)
 INLINE void multiply(const void *panels, uint32_t n_w, const void *const *x, uint32_t n_x,
                      uint32_t k, float *const *out, size_t at, int kind, uint32_t most)
 {
-    uint32_t blocks = k / BLOCK, run = RUN_COLUMNS / BLOCK;
+    uint32_t blocks = k / BLOCK, step = RUN_COLUMNS / BLOCK;
     for (uint32_t o = 0; o < n_w;) {
         uint32_t left = (n_w - o + ROWS - 1) / ROWS, P = left < most ? 1 : most;
         uint32_t rows = n_w - o < P * ROWS ? n_w - o : P * ROWS;
@@ -141,8 +118,8 @@ INLINE void multiply(const void *panels, uint32_t n_w, const void *const *x, uin
                        .out = out,
                        .at = at + o,
                        .last = (__mmask16)(0xffffu >> (P * ROWS - rows))};
-        for (; t.first < blocks; t.first += run) {
-            t.blocks = blocks - t.first < run ? blocks - t.first : run;
+        for (; t.first < blocks; t.first += step) {
+            t.blocks = blocks - t.first < step ? blocks - t.first : step;
             t.panel = (const uint8_t *)panels + o / ROWS * t.stride +
                       (size_t)t.first * LINES(kind) * LINE;
             if (P == 1)
@@ -163,12 +140,12 @@ INLINE void multiply(const void *panels, uint32_t n_w, const void *const *x, uin
 
 PANELS(plain, LCPU_PLAIN, 3)
 PANELS(minima, LCPU_MINIMA, 3)
-PANELS(halves, LCPU_HALVES, 2)
-PANELS(both, LCPU_BOTH, 2)
+PANELS(halves, LCPU_HALVES, 3)
+PANELS(half_minima, LCPU_HALF_MINIMA, 3)
 
 const panels_fn lcpu_avx512_panels[4] = {
     [LCPU_PLAIN] = panels_plain,
     [LCPU_MINIMA] = panels_minima,
     [LCPU_HALVES] = panels_halves,
-    [LCPU_BOTH] = panels_both,
+    [LCPU_HALF_MINIMA] = panels_half_minima,
 };

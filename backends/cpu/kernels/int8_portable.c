@@ -1,7 +1,6 @@
 /* int8_portable.c - products of quantised weights with activations in int8 blocks. A row holds
- * 16-bit integers (so that the factors of half blocks fold in), and per 32 of them a scale, a
- * minimum, a total. A panel is one row. */
-#include "backends/cpu/kernels/int8_rows.h"
+ * 16-bit integers, and per 32 of them scales, minima or totals. A panel is one row. */
+#include "backends/cpu/kernels/int8_grids.h"
 #include "backends/cpu/kernels/kernels.h"
 
 #include <float.h>
@@ -11,7 +10,7 @@
 
 typedef struct block {
     int16_t q[BLOCK];
-    float scale;
+    float scale[2]; /* of each half or of the block; activations: the same twice */
     /* Weights: minima, of each half or of the block. Activations: -(sum of q) * scale, of the
      * halves and of the block. */
     float minimum[3];
@@ -42,10 +41,11 @@ static void quantise_block(const float *x, block *b)
         b->q[i] = (int16_t)q;
         total[i / 16] += q;
     }
-    b->scale = finite ? largest / 127.0f : NAN;
-    b->minimum[0] = -(float)total[0] * b->scale;
-    b->minimum[1] = -(float)total[1] * b->scale;
-    b->minimum[2] = -(float)(total[0] + total[1]) * b->scale;
+    float scale = finite ? largest / 127.0f : NAN;
+    b->scale[0] = b->scale[1] = scale;
+    b->minimum[0] = -(float)total[0] * scale;
+    b->minimum[1] = -(float)total[1] * scale;
+    b->minimum[2] = -(float)(total[0] + total[1]) * scale;
 }
 
 static void quantise(const float *x, uint32_t k, void *row)
@@ -57,13 +57,12 @@ static void quantise(const float *x, uint32_t k, void *row)
 
 /* --- weights ---------------------------------------------------------------------------------- */
 
-static void fold(const lcpu_int8_block *from, block *to)
+static void widen(const lcpu_int8_block *from, block *to)
 {
     for (uint32_t j = 0; j < BLOCK; j++)
-        to->q[j] = (int16_t)(from->q[j] * from->half[j / 16]);
-    to->scale = from->scale;
-    to->minimum[0] = from->minimum[0];
-    to->minimum[1] = from->minimum[1];
+        to->q[j] = from->q[j];
+    memcpy(to->scale, from->scale, sizeof from->scale);
+    memcpy(to->minimum, from->minimum, sizeof from->minimum);
 }
 
 #define UNPACK(name, format, values, type, kind)                                                   \
@@ -77,7 +76,7 @@ static void fold(const lcpu_int8_block *from, block *to)
                 lcpu_int8_block blocks[(values) / BLOCK];                                          \
                 lcpu_block_##name(&w[i], blocks);                                                  \
                 for (uint32_t g = 0; g < (values) / BLOCK; g++)                                    \
-                    fold(&blocks[g], b++);                                                         \
+                    widen(&blocks[g], b++);                                                        \
             }                                                                                      \
         }                                                                                          \
     }
@@ -86,22 +85,24 @@ LCPU_INT8_FORMATS(UNPACK)
 
 /* --- products --------------------------------------------------------------------------------- */
 
-static int32_t block_sum(const int16_t *w, const int16_t *q)
+static float dot_of(const int16_t *w, const int16_t *q, uint32_t n)
 {
     int32_t sum = 0;
-    for (uint32_t i = 0; i < BLOCK; i++)
+    for (uint32_t i = 0; i < n; i++)
         sum += w[i] * q[i];
-    return sum;
+    return (float)sum;
 }
 
 static float dot(const block *w, const block *x, uint32_t blocks, int kind)
 {
     float acc = 0;
     for (uint32_t i = 0; i < blocks; i++) {
-        acc = (float)block_sum(w[i].q, x[i].q) * (w[i].scale * x[i].scale) + acc;
+        uint32_t parts = kind == LCPU_HALVES ? 2 : 1, n = BLOCK / parts;
+        for (uint32_t h = 0; h < parts; h++)
+            acc = dot_of(w[i].q + h * n, x[i].q + h * n, n) * w[i].scale[h] * x[i].scale[0] + acc;
         if (kind == LCPU_MINIMA)
             acc = x[i].minimum[2] * w[i].minimum[0] + acc;
-        for (int h = 0; kind == LCPU_BOTH && h < 2; h++)
+        for (int h = 0; kind == LCPU_HALF_MINIMA && h < 2; h++)
             acc = x[i].minimum[h] * w[i].minimum[h] + acc;
     }
     return acc;
@@ -120,19 +121,26 @@ static float dot(const block *w, const block *x, uint32_t blocks, int kind)
 
 MATMUL(plain, LCPU_PLAIN)
 MATMUL(minima, LCPU_MINIMA)
-MATMUL(both, LCPU_BOTH)
+MATMUL(halves, LCPU_HALVES)
+MATMUL(half_minima, LCPU_HALF_MINIMA)
+
+static void (*const matmul_of[])(const void *panels, uint32_t n_w, const void *const *x,
+                                 uint32_t n_x, uint32_t k, float *const *out, size_t at) = {
+    [LCPU_PLAIN] = matmul_plain,
+    [LCPU_MINIMA] = matmul_minima,
+    [LCPU_HALVES] = matmul_halves,
+    [LCPU_HALF_MINIMA] = matmul_half_minima,
+};
 
 #define FORMAT(name, format, values, type, kind)                                                   \
     {.id = (format),                                                                               \
      .column_bytes = sizeof(block),                                                                \
      .unpack = unpack_##name,                                                                      \
-     .matmul = (kind) == LCPU_BOTH     ? matmul_both                                               \
-               : (kind) == LCPU_MINIMA ? matmul_minima                                             \
-                                       : matmul_plain},
+     .matmul = matmul_of[kind]},
 
 void lcpu_fill_portable_int8(lcpu_kernels *k)
 {
-    static const lcpu_int8_format formats[] = {LCPU_INT8_FORMATS(FORMAT)};
+    const lcpu_int8_format formats[] = {LCPU_INT8_FORMATS(FORMAT)};
     k->int8 =
         (lcpu_int8){.panel_rows = 1, .tile_rows = 16, .row_bytes = row_bytes, .quantise = quantise};
     memcpy(k->int8.formats, formats, sizeof formats);

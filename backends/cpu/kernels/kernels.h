@@ -54,7 +54,7 @@ typedef struct lcpu_int8 {
     uint32_t direct_max; /* activation rows up to which `direct` pays */
     size_t (*row_bytes)(uint32_t k);
     void (*quantise)(const float *x, uint32_t k, void *row);
-    lcpu_int8_format formats[16];
+    lcpu_int8_format formats[24];
     uint32_t n_formats;
 } lcpu_int8;
 
