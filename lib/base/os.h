@@ -53,6 +53,9 @@ int32_t lm_os_file_replace(const char *path, const void *data, size_t size);
 
 uint64_t lm_os_now_ns(void);    /* monotonic */
 uint32_t lm_os_cpu_count(void); /* respects affinity and, on Linux, the cgroup quota; at least 1 */
+/* What the system says of the processor's abilities where the processor cannot be asked itself:
+ * AT_HWCAP and AT_HWCAP2 on Linux, else zeros. */
+void lm_os_hwcap(uint64_t words[2]);
 uint64_t lm_os_memory_total(void); /* 0: unknown */
 uint64_t lm_os_memory_free(void);
 

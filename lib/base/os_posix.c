@@ -15,6 +15,9 @@
 #include <sched.h>
 #include <stdio.h>
 #include <string.h>
+#if defined(__linux__)
+#include <sys/auxv.h>
+#endif
 #include <sys/mman.h>
 #include <sys/stat.h>
 #include <time.h>
@@ -246,6 +249,16 @@ uint32_t lm_os_cpu_count(void)
         count = lm_min_u32(count, quota);
 #endif
     return count;
+}
+
+void lm_os_hwcap(uint64_t words[2])
+{
+#if defined(__linux__)
+    words[0] = getauxval(AT_HWCAP);
+    words[1] = getauxval(AT_HWCAP2);
+#else
+    words[0] = words[1] = 0;
+#endif
 }
 
 uint64_t lm_os_memory_total(void)

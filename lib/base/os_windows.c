@@ -292,6 +292,11 @@ uint32_t lm_os_cpu_count(void)
     return count < 1 ? 1 : count;
 }
 
+void lm_os_hwcap(uint64_t words[2])
+{
+    words[0] = words[1] = 0;
+}
+
 uint64_t lm_os_memory_total(void)
 {
     MEMORYSTATUSEX status = {.dwLength = sizeof status};

@@ -6,9 +6,14 @@
 
 const level_of_features levels[] = {
     {"portable", 0},
+#if defined(__aarch64__)
+    {"neon", LCPU_NEON},
+    {"neon dotprod", LCPU_NEON | LCPU_NEON_DOTPROD},
+#else
     {"avx2", LCPU_AVX2},
     {"avx512", LCPU_AVX2 | LCPU_AVX512},
     {"avx512 vnni", LCPU_AVX2 | LCPU_AVX512 | LCPU_AVX512_VNNI},
+#endif
     {"all", ~(uint64_t)0},
 };
 const size_t n_levels = sizeof levels / sizeof levels[0];

@@ -40,10 +40,22 @@ uint64_t lcpu_features(void)
 }
 
 #elif defined(__aarch64__)
+#include "base/os.h"
 
+/* Bits of Linux's words. */
+#define HAS_DOTPROD (1u << 20) /* of the first */
+#define HAS_I8MM    (1u << 13) /* of the second */
+
+/* Every processor of this kind has NEON. */
 uint64_t lcpu_features(void)
 {
-    return LCPU_NEON;
+    uint64_t found = LCPU_NEON, words[2];
+    lm_os_hwcap(words);
+    if ((words[0] & HAS_DOTPROD) != 0)
+        found |= LCPU_NEON_DOTPROD;
+    if ((words[1] & HAS_I8MM) != 0)
+        found |= LCPU_NEON_I8MM;
+    return found;
 }
 
 #else

@@ -16,6 +16,9 @@ static const struct {
     {LCPU_AVX2 | LCPU_AVX512, lcpu_fill_avx512},
     {LCPU_AVX2 | LCPU_AVX512 | LCPU_AVX512_VNNI, lcpu_fill_avx512_vnni},
 #endif
+#ifdef LCPU_HAVE_NEON
+    {LCPU_NEON, lcpu_fill_neon},
+#endif
 };
 
 void lcpu_kernels_init(lcpu_kernels *k, uint64_t features)

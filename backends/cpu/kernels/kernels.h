@@ -16,6 +16,8 @@ enum {
     LCPU_AVX512_VNNI = 1u << 2,
     LCPU_AVX512_BF16 = 1u << 3,
     LCPU_NEON = 1u << 16,
+    LCPU_NEON_DOTPROD = 1u << 17,
+    LCPU_NEON_I8MM = 1u << 18,
 };
 
 uint64_t lcpu_features(void); /* of this processor */
@@ -109,6 +111,9 @@ void lcpu_fill_avx2(lcpu_kernels *k);
 void lcpu_fill_avx2_int8(lcpu_kernels *k);
 void lcpu_fill_avx512(lcpu_kernels *k);
 void lcpu_fill_avx512_vnni(lcpu_kernels *k);
+void lcpu_fill_neon(lcpu_kernels *k);
+void lcpu_fill_neon_dotprod(lcpu_kernels *k);
+void lcpu_fill_neon_i8mm(lcpu_kernels *k);
 
 /* The portable functions, for other sets and the tests to compare with. */
 void lcpu_portable_f16_decode(const void *from, float *to, size_t count);
