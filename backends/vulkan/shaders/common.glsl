@@ -42,7 +42,7 @@ struct RunPages {
 
 struct RunSeq {
     uint first_row, n_rows;
-    uint length; // tokens in the cache before this run
+    uint past; // tokens in the cache before this run
     uint flags;
     RunPages groups[MAX_GROUPS];
 };

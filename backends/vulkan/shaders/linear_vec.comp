@@ -1,0 +1,85 @@
+// linear_vec.comp - a few rows times a matrix: each weight is read once, its row's strands lie in
+// STRANDS neighbouring invocations. x: rows of the weight; y: COLUMNS rows of the run, or one place
+// of an expert; z: heads.
+#version 460
+#extension GL_GOOGLE_include_directive : require
+#include "common.glsl"
+#include "linear.glsl"
+#ifdef INTEGER_DOT
+#include "linear_dot.glsl"
+#endif
+
+layout(constant_id = 4) const uint COLUMNS = 4;
+const uint TILE = gl_WorkGroupSize.x / STRANDS; // rows of the weight
+const uint PAD = STRANDS + 1;
+
+shared float parts[TILE * COLUMNS * PAD];
+
+uint place_of(uint column, uint head)
+{
+    uint n = gl_WorkGroupID.y * COLUMNS + column;
+    return MODE == MODE_HEADS ? n * push.args.matrices + head : n;
+}
+
+// Span `s` of a row times the same of `live` inputs.
+#ifdef INTEGER_DOT
+void add_span(uint64_t weight, uint s, uint head, uint live, inout float sum[COLUMNS])
+{
+    Weights w = weights_of(weight, s);
+    [[unroll]] for (uint c = 0; c < COLUMNS; c++)
+        if (c < live)
+            sum[c] = add_block(sum[c], w, InputAt(from_place(place_of(c, head)) + s * 48).v);
+}
+#else
+void add_span(uint64_t weight, uint s, uint head, uint live, inout float sum[COLUMNS])
+{
+    [[unroll]] for (uint v = 0; v < SPAN; v += 4) {
+        vec4 w = weights_in(weight, s * SPAN + v);
+        [[unroll]] for (uint c = 0; c < COLUMNS; c++) {
+            if (c >= live)
+                break;
+            vec4 x = inputs_in(from_place(place_of(c, head)), s * SPAN + v);
+            [[unroll]] for (uint k = 0; k < 4; k++)
+                sum[c] = fma(w[k], x[k], sum[c]);
+        }
+    }
+}
+#endif
+
+void main()
+{
+    codebook = push.args.codes;
+    uint head = gl_WorkGroupID.z, first = gl_WorkGroupID.y * COLUMNS, matrix = head;
+    uint count = push.run.count[push.args.kind] * (MODE == MODE_EXPERTS ? push.args.used : 1);
+    if (first >= count)
+        return;
+    if (MODE == MODE_EXPERTS)
+        matrix = U32s(push.args.ids).v[first]; // -1: no expert, and nothing is read
+    bool here = matrix < push.args.matrices;
+    uint live = min(COLUMNS, count - first), lane = gl_LocalInvocationID.x % STRANDS;
+    uint local_row = gl_LocalInvocationID.x / STRANDS;
+    uint64_t weight = weight_row(matrix, min(gl_WorkGroupID.x * TILE + local_row, push.args.rows - 1));
+
+    float sum[COLUMNS];
+    for (uint c = 0; c < COLUMNS; c++)
+        sum[c] = 0;
+    uint spans = here ? (push.args.cols + SPAN - 1) / SPAN : 0;
+    for (uint s = lane; s < spans; s += STRANDS)
+        add_span(weight, s, head, live, sum);
+    for (uint c = 0; c < live; c++)
+        parts[(local_row * COLUMNS + c) * PAD + lane] = sum[c];
+    barrier();
+
+    for (uint i = gl_LocalInvocationID.x; i < TILE * live; i += LOCAL) {
+        uint c = i / TILE, r = i % TILE, row = gl_WorkGroupID.x * TILE + r;
+        if (row >= push.args.rows)
+            continue;
+        precise float total = 0;
+        for (uint s = 0; s < min(STRANDS, spans); s++)
+            total = total + parts[(r * COLUMNS + c) * PAD + s];
+        if (here)
+            store(matrix, place_of(c, head), row, total);
+        else
+            to_place(place_of(c, head)).v[row] = 0;
+    }
+}
