@@ -1,6 +1,8 @@
-/* team.c - the thread team. The word `ticket` holds the number of the job, its count of tasks and
- * the next task; taking a task is one compare-and-swap on it, so a late worker can never take a
- * task of a job that it has not seen, nor read a job that is gone. */
+/* team.c - the thread team. A share is one worker's range of the tasks in one atomic word: its owner
+ * takes from the front, others from the end. Whoever takes a task holds the job up until he counts
+ * it as done, so a late worker can neither take a task of a job that is gone nor read one. No more
+ * threads are awake than there are processors; the rest of a wider team sleeps. A worker whose
+ * processor another process takes away holds up everybody, so it stays out for a while. */
 #include "backends/cpu/team.h"
 
 #include "base/os.h"
@@ -8,94 +10,137 @@
 #include <string.h>
 
 #define MAX_WORKERS  512u
-#define TASK_BITS    28
-#define TASK_MASK    ((1u << TASK_BITS) - 1)
-#define SPINS        4000u /* looks at the ticket before sleeping: some ten microseconds */
-#define CALLER_SPINS 1000u
+#define WORKER_SPINS 600u /* looks for work before sleeping: some 30 microseconds */
+#define CALLER_SPINS 400u
+#define LATE_NS      300000u /* what the caller may have to wait, beside four tasks' time */
+#define NAP_MIN      2u      /* times the lost time; doubled for who is late again */
+#define NAP_MAX      32u
+#define NAP_MAX_NS   100000000u
 
 typedef struct worker {
     lcpu_team *team;
     uint32_t index;
     lm_os_thread thread;
+    _Atomic uint64_t nap_ns; /* to stay out, once; 0: none */
 } worker;
+
+typedef struct share {
+    _Alignas(LM_ALIGN) _Atomic uint64_t left; /* see range_of */
+} share;
 
 struct lcpu_team {
     lm_allocator *alloc;
-    uint32_t size;
-    uint32_t spins;
+    uint32_t size, n_shares;
     llm_parallel_fn parallel;
     void *parallel_user;
     worker *workers; /* [size - 1] */
-    lm_os_mutex mutex;
-    lm_os_cond cond;
-    /* The job; stable while any of its tasks is taken and not done. */
+    share *shares;   /* [n_shares] */
+    lm_os_sem bell;  /* one post wakes one worker */
+    lm_os_sem finished;
+    lm_os_sem naps; /* posted at the end only: who waits for it naps */
+    uint64_t nap_factor, nap_end;
+    /* The job; stable while any of its tasks is taken and not counted. */
     lcpu_task_fn task;
     void *arg;
-    uint8_t job; /* its number, modulo 256 */
-    _Atomic uint64_t ticket;
-    _Atomic uint32_t done;
-    _Atomic uint32_t sleepers;
+    uint32_t count;
+    _Alignas(LM_ALIGN) _Atomic uint32_t job; /* how many there have been; workers look at it */
+    _Alignas(LM_ALIGN) _Atomic uint32_t done;
+    _Atomic uint32_t last;                     /* the worker that was done last */
+    _Atomic bool waiting;                      /* the caller sleeps until all are done */
+    _Alignas(LM_ALIGN) _Atomic uint32_t awake; /* workers, those being woken included */
+    _Atomic uint32_t napping;
     _Atomic bool stop;
 };
 
-static uint64_t ticket_of(uint8_t job, uint32_t count, uint32_t next)
+/* Tasks [next, end). */
+static uint64_t range_of(uint32_t next, uint32_t end)
 {
-    return (uint64_t)job << (2 * TASK_BITS) | (uint64_t)count << TASK_BITS | next;
+    return (uint64_t)end << 32 | next;
 }
 
-static uint32_t count_of(uint64_t ticket)
+static bool is_empty(uint64_t range)
 {
-    return (uint32_t)(ticket >> TASK_BITS) & TASK_MASK;
+    return (uint32_t)range >= range >> 32;
 }
 
-static uint32_t next_of(uint64_t ticket)
-{
-    return (uint32_t)ticket & TASK_MASK;
-}
+/* --- working ---------------------------------------------------------------------------------- */
 
-/* Takes and does tasks until none is left; false when there was none. */
-static bool work(lcpu_team *t, uint32_t worker_index)
+static bool take(share *s, bool own, uint32_t *task)
 {
-    bool any = false;
-    uint64_t ticket = atomic_load(&t->ticket);
-    while (next_of(ticket) < count_of(ticket)) {
-        if (!atomic_compare_exchange_weak(&t->ticket, &ticket, ticket + 1))
-            continue;
-        any = true;
-        t->task(t->arg, next_of(ticket), worker_index);
-        atomic_fetch_add(&t->done, 1);
-        ticket = atomic_load(&t->ticket);
+    uint64_t range = atomic_load_explicit(&s->left, memory_order_acquire);
+    while (!is_empty(range)) {
+        uint32_t next = (uint32_t)range, end = (uint32_t)(range >> 32);
+        uint64_t rest = own ? range_of(next + 1, end) : range_of(next, end - 1);
+        if (atomic_compare_exchange_weak(&s->left, &range, rest)) {
+            *task = own ? next : end - 1;
+            return true;
+        }
     }
-    return any;
+    return false;
 }
 
-static bool has_work(lcpu_team *t)
+static void count_done(lcpu_team *t, uint32_t n, uint32_t worker_index)
 {
-    uint64_t ticket = atomic_load(&t->ticket);
-    return next_of(ticket) < count_of(ticket) || atomic_load(&t->stop);
+    uint32_t count = t->count; /* of this job only until the tasks are counted */
+    atomic_store(&t->last, worker_index);
+    if (atomic_fetch_add(&t->done, n) + n == count && atomic_exchange(&t->waiting, false))
+        lm_os_sem_post(&t->finished);
 }
 
-static void sleep_until_work(lcpu_team *t)
+/* Takes and does tasks until none is left; answers how many. */
+static uint32_t work(lcpu_team *t, uint32_t worker_index)
 {
-    lm_os_mutex_lock(&t->mutex);
-    atomic_fetch_add(&t->sleepers, 1);
-    while (!has_work(t))
-        lm_os_cond_wait(&t->cond, &t->mutex);
-    atomic_fetch_sub(&t->sleepers, 1);
-    lm_os_mutex_unlock(&t->mutex);
+    uint32_t n = 0, task, first = worker_index % t->n_shares;
+    for (uint32_t i = 0; i < t->n_shares; i++) {
+        share *s = &t->shares[(first + i) % t->n_shares];
+        for (; take(s, i == 0, &task); n++)
+            t->task(t->arg, task, worker_index);
+    }
+    if (n > 0)
+        count_done(t, n, worker_index);
+    return n;
+}
+
+static bool is_called(lcpu_team *t, uint32_t seen)
+{
+    return atomic_load(&t->job) != seen || atomic_load(&t->stop);
+}
+
+/* Who leaves says so first and looks once more, as the caller first offers work and then looks who
+ * is awake: one of the two sees the other. */
+static void sleep_until_called(lcpu_team *t, uint32_t seen)
+{
+    atomic_fetch_sub(&t->awake, 1);
+    if (is_called(t, seen))
+        atomic_fetch_add(&t->awake, 1);
+    else
+        lm_os_sem_wait(&t->bell);
+}
+
+static void nap(lcpu_team *t, uint64_t ns)
+{
+    atomic_fetch_sub(&t->awake, 1);
+    lm_os_sem_wait_for(&t->naps, ns);
+    atomic_fetch_add(&t->awake, 1);
+    atomic_fetch_sub(&t->napping, 1);
 }
 
 static void worker_main(void *arg)
 {
     worker *w = arg;
     lcpu_team *t = w->team;
+    uint32_t seen = 0;
     while (!atomic_load(&t->stop)) {
-        work(t, w->index);
         uint32_t spins = 0;
-        while (spins < t->spins && !has_work(t))
-            spins++;
-        if (spins == t->spins)
-            sleep_until_work(t);
+        for (; spins < WORKER_SPINS && !is_called(t, seen); spins++)
+            lm_os_relax();
+        uint64_t nap_ns = atomic_exchange(&w->nap_ns, 0);
+        if (nap_ns != 0)
+            nap(t, nap_ns);
+        else if (spins == WORKER_SPINS)
+            sleep_until_called(t, seen);
+        seen = atomic_load(&t->job);
+        work(t, w->index);
     }
 }
 
@@ -105,23 +150,66 @@ static void publish(lcpu_team *t, uint32_t count, lcpu_task_fn task, void *arg)
 {
     t->task = task;
     t->arg = arg;
-    t->job++;
+    t->count = count;
     atomic_store(&t->done, 0);
-    atomic_store(&t->ticket, ticket_of(t->job, count, 0));
+    for (uint32_t i = 0; i < t->n_shares; i++) {
+        uint32_t next = (uint32_t)((uint64_t)count * i / t->n_shares);
+        uint32_t end = (uint32_t)((uint64_t)count * (i + 1) / t->n_shares);
+        atomic_store(&t->shares[i].left, range_of(next, end));
+    }
+    atomic_fetch_add(&t->job, 1);
 }
 
-static void wake(lcpu_team *t, uint32_t count)
+static void call_workers(lcpu_team *t, uint32_t count)
 {
-    uint32_t sleepers = atomic_load(&t->sleepers);
-    if (sleepers == 0)
+    uint32_t wanted = count < t->n_shares ? count : t->n_shares;
+    while (atomic_load(&t->awake) + atomic_load(&t->napping) + 1 < wanted) {
+        atomic_fetch_add(&t->awake, 1);
+        lm_os_sem_post(&t->bell);
+    }
+}
+
+/* Sleeping gives this core to a worker that has lost its own. */
+static void wait_until_done(lcpu_team *t, uint32_t count)
+{
+    for (uint32_t spins = 0; atomic_load(&t->done) < count; spins++) {
+        lm_os_relax();
+        if (spins < CALLER_SPINS)
+            continue;
+        atomic_store(&t->waiting, true);
+        if (atomic_load(&t->done) < count || !atomic_exchange(&t->waiting, false))
+            lm_os_sem_wait(&t->finished);
+    }
+}
+
+/* The last worker kept the caller waiting for `lost` nanoseconds. */
+static void send_away(lcpu_team *t, uint64_t now, uint64_t lost)
+{
+    uint32_t last = atomic_load(&t->last);
+    uint64_t none = 0;
+    if (last == 0)
         return;
-    lm_os_mutex_lock(&t->mutex);
-    if (count > sleepers)
-        lm_os_cond_wake_all(&t->cond);
-    else
-        for (uint32_t i = 1; i < count; i++)
-            lm_os_cond_wake_one(&t->cond);
-    lm_os_mutex_unlock(&t->mutex);
+    bool again = now < t->nap_end + NAP_MAX_NS;
+    t->nap_factor = !again ? NAP_MIN : t->nap_factor < NAP_MAX ? t->nap_factor * 2 : NAP_MAX;
+    uint64_t ns = lost * t->nap_factor;
+    ns = ns < NAP_MAX_NS ? ns : NAP_MAX_NS;
+    t->nap_end = now + ns;
+    atomic_fetch_add(&t->napping, 1);
+    if (!atomic_compare_exchange_strong(&t->workers[last - 1].nap_ns, &none, ns))
+        atomic_fetch_sub(&t->napping, 1);
+}
+
+/* The caller's part of a job among own threads. */
+static void work_and_wait(lcpu_team *t, uint32_t count)
+{
+    uint64_t start = lm_os_now_ns();
+    call_workers(t, count);
+    uint32_t own = work(t, 0);
+    uint64_t middle = lm_os_now_ns();
+    wait_until_done(t, count);
+    uint64_t end = lm_os_now_ns();
+    if (end - middle > LATE_NS + (middle - start) / (own == 0 ? 1 : own) * 4)
+        send_away(t, end, end - middle);
 }
 
 static void pool_task(void *arg, uint32_t index)
@@ -140,13 +228,10 @@ void lcpu_team_run(lcpu_team *team, uint32_t count, lcpu_task_fn task, void *arg
     if (team->parallel != NULL) {
         team->parallel(team->parallel_user, team->size < count ? team->size : count, pool_task,
                        team);
+        wait_until_done(team, count);
     } else {
-        wake(team, count);
-        work(team, 0);
+        work_and_wait(team, count);
     }
-    for (uint32_t spins = 0; atomic_load(&team->done) < count; spins++)
-        if (spins > CALLER_SPINS)
-            lm_os_thread_yield();
 }
 
 /* --- life ------------------------------------------------------------------------------------- */
@@ -158,11 +243,10 @@ uint32_t lcpu_team_size(const lcpu_team *team)
 
 static int32_t start_workers(lcpu_team *t)
 {
-    LM_TRY(lm_os_mutex_init(t->alloc, &t->mutex));
-    LM_TRY(lm_os_cond_init(t->alloc, &t->cond));
     t->workers = LM_NEW_ARRAY(t->alloc, worker, t->size - 1);
     if (t->workers == NULL)
         return LLM_E_MEMORY;
+    atomic_store(&t->awake, t->size - 1); /* each finds nothing to do and goes to sleep */
     for (uint32_t i = 0; i + 1 < t->size; i++) {
         t->workers[i] = (worker){.team = t, .index = i + 1};
         LM_TRY(lm_os_thread_start(t->alloc, worker_main, &t->workers[i], &t->workers[i].thread));
@@ -170,20 +254,30 @@ static int32_t start_workers(lcpu_team *t)
     return LLM_OK;
 }
 
+static int32_t init(lcpu_team *t, const lm_host *host)
+{
+    uint32_t cores = lm_os_cpu_count();
+    t->size = host->threads == 0 ? cores : host->threads;
+    t->size = t->size > MAX_WORKERS ? MAX_WORKERS : t->size;
+    t->parallel = host->parallel;
+    t->parallel_user = host->parallel_user;
+    t->n_shares = t->parallel == NULL && t->size > cores ? cores : t->size;
+    t->shares = LM_NEW_ARRAY(t->alloc, share, t->n_shares);
+    if (t->shares == NULL)
+        return LLM_E_MEMORY;
+    LM_TRY(lm_os_sem_init(t->alloc, &t->bell));
+    LM_TRY(lm_os_sem_init(t->alloc, &t->finished));
+    LM_TRY(lm_os_sem_init(t->alloc, &t->naps));
+    return t->size == 1 || t->parallel != NULL ? LLM_OK : start_workers(t);
+}
+
 int32_t lcpu_team_create(lm_allocator *alloc, const lm_host *host, lcpu_team **out)
 {
     lcpu_team *t = LM_NEW(alloc, lcpu_team);
     if (t == NULL)
         return LLM_E_MEMORY;
-    uint32_t cores = lm_os_cpu_count();
     t->alloc = alloc;
-    t->size = host->threads == 0 ? cores : host->threads;
-    t->size = t->size > MAX_WORKERS ? MAX_WORKERS : t->size;
-    /* More threads than cores: whoever spins keeps another from working. */
-    t->spins = t->size > cores ? 0 : SPINS;
-    t->parallel = host->parallel;
-    t->parallel_user = host->parallel_user;
-    int32_t rc = t->size == 1 || t->parallel != NULL ? LLM_OK : start_workers(t);
+    int32_t rc = init(t, host);
     if (rc < 0) {
         lcpu_team_destroy(t);
         return rc;
@@ -197,15 +291,18 @@ void lcpu_team_destroy(lcpu_team *team)
     if (team == NULL)
         return;
     if (team->workers != NULL) {
-        lm_os_mutex_lock(&team->mutex);
         atomic_store(&team->stop, true);
-        lm_os_cond_wake_all(&team->cond);
-        lm_os_mutex_unlock(&team->mutex);
+        for (uint32_t i = 0; i + 1 < team->size; i++) {
+            lm_os_sem_post(&team->bell);
+            lm_os_sem_post(&team->naps);
+        }
         for (uint32_t i = 0; i + 1 < team->size; i++)
             lm_os_thread_join(team->alloc, &team->workers[i].thread);
         lm_free_array(team->alloc, team->workers, team->size - 1, sizeof *team->workers);
     }
-    lm_os_cond_finish(team->alloc, &team->cond);
-    lm_os_mutex_finish(team->alloc, &team->mutex);
+    lm_os_sem_finish(team->alloc, &team->naps);
+    lm_os_sem_finish(team->alloc, &team->finished);
+    lm_os_sem_finish(team->alloc, &team->bell);
+    lm_free_array(team->alloc, team->shares, team->n_shares, sizeof *team->shares);
     LM_DELETE(team->alloc, team);
 }

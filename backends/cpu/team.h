@@ -1,7 +1,7 @@
-/* team - threads that share out numbered tasks. Workers take the next number from one atomic word,
- * so a thread that loses its core holds up at most the one task it took; idle workers spin briefly,
- * then sleep. The caller works too. With a pool given by the host, that pool's threads do the same.
- */
+/* team - threads that share out numbered tasks. Each worker begins with a range of neighbouring
+ * tasks of its own, so that it reads memory in one stream, and when that is done takes from the
+ * ends of the others', so that a thread which loses its core holds up the one task it is in. The
+ * caller works too. With a pool given by the host, that pool's threads do the same. */
 #ifndef LM_BACKENDS_CPU_TEAM_H
 #define LM_BACKENDS_CPU_TEAM_H
 

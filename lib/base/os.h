@@ -56,6 +56,9 @@ uint32_t lm_os_cpu_count(void); /* respects affinity and, on Linux, the cgroup q
 /* What the system says of the processor's abilities where the processor cannot be asked itself:
  * AT_HWCAP and AT_HWCAP2 on Linux, else zeros. */
 void lm_os_hwcap(uint64_t words[2]);
+/* The least quota of the control groups (version 1 or 2) that the process is in, in whole processors;
+ * 0: none. `root` stands before the paths of the system's own files: "" but in tests. Linux only. */
+uint32_t lm_os_cgroup_cpus(const char *root);
 uint64_t lm_os_memory_total(void); /* 0: unknown */
 uint64_t lm_os_memory_free(void);
 
@@ -70,10 +73,14 @@ typedef struct lm_os_mutex {
 typedef struct lm_os_cond {
     void *impl;
 } lm_os_cond;
+typedef struct lm_os_sem {
+    void *impl;
+} lm_os_sem;
 
 int32_t lm_os_thread_start(lm_allocator *a, void (*fn)(void *arg), void *arg, lm_os_thread *out);
 void lm_os_thread_join(lm_allocator *a, lm_os_thread *thread);
 void lm_os_thread_yield(void);
+void lm_os_relax(void); /* tells the processor that this thread looks at one word in a loop */
 
 int32_t lm_os_mutex_init(lm_allocator *a, lm_os_mutex *out);
 void lm_os_mutex_finish(lm_allocator *a, lm_os_mutex *mutex); /* a zeroed one is fine */
@@ -85,6 +92,12 @@ void lm_os_cond_finish(lm_allocator *a, lm_os_cond *cond);
 void lm_os_cond_wait(lm_os_cond *cond, lm_os_mutex *mutex);
 void lm_os_cond_wake_one(lm_os_cond *cond);
 void lm_os_cond_wake_all(lm_os_cond *cond);
+
+int32_t lm_os_sem_init(lm_allocator *a, lm_os_sem *out); /* counts from zero */
+void lm_os_sem_finish(lm_allocator *a, lm_os_sem *sem);
+void lm_os_sem_post(lm_os_sem *sem);
+void lm_os_sem_wait(lm_os_sem *sem);
+void lm_os_sem_wait_for(lm_os_sem *sem, uint64_t ns); /* or until that much time is over */
 
 /* --- shared objects -------------------------------------------------------------------------- */
 

@@ -13,6 +13,9 @@
 #include <fcntl.h>
 #include <pthread.h>
 #include <sched.h>
+#if defined(__linux__)
+#include <semaphore.h>
+#endif
 #include <stdio.h>
 #include <string.h>
 #if defined(__linux__)
@@ -205,37 +208,6 @@ uint64_t lm_os_now_ns(void)
     return (uint64_t)now.tv_sec * 1000000000u + (uint64_t)now.tv_nsec;
 }
 
-#if defined(__linux__)
-/* cgroup v2 "quota period" or v1's two files; 0 when there is no quota. */
-static uint32_t cgroup_cpus(void)
-{
-    long long quota = -1, period = 0;
-    FILE *file = fopen("/sys/fs/cgroup/cpu.max", "re");
-    if (file != NULL) {
-        if (fscanf(file, "%lld %lld", &quota, &period) != 2)
-            quota = -1;
-        fclose(file);
-    } else {
-        file = fopen("/sys/fs/cgroup/cpu/cpu.cfs_quota_us", "re");
-        if (file != NULL) {
-            if (fscanf(file, "%lld", &quota) != 1)
-                quota = -1;
-            fclose(file);
-        }
-        file = fopen("/sys/fs/cgroup/cpu/cpu.cfs_period_us", "re");
-        if (file != NULL) {
-            if (fscanf(file, "%lld", &period) != 1)
-                period = 0;
-            fclose(file);
-        }
-    }
-    if (quota <= 0 || period <= 0)
-        return 0;
-    long long cpus = (quota + period - 1) / period;
-    return cpus < 1 ? 1 : (uint32_t)cpus;
-}
-#endif
-
 uint32_t lm_os_cpu_count(void)
 {
     long online = sysconf(_SC_NPROCESSORS_ONLN);
@@ -244,7 +216,7 @@ uint32_t lm_os_cpu_count(void)
     cpu_set_t set;
     if (sched_getaffinity(0, sizeof set, &set) == 0 && CPU_COUNT(&set) > 0)
         count = lm_min_u32(count, (uint32_t)CPU_COUNT(&set));
-    uint32_t quota = cgroup_cpus();
+    uint32_t quota = lm_os_cgroup_cpus("");
     if (quota > 0)
         count = lm_min_u32(count, quota);
 #endif
@@ -323,6 +295,15 @@ void lm_os_thread_yield(void)
     sched_yield();
 }
 
+void lm_os_relax(void)
+{
+#if defined(__x86_64__) || defined(__i386__)
+    __builtin_ia32_pause();
+#elif defined(__aarch64__)
+    __asm__ __volatile__("isb" ::: "memory");
+#endif
+}
+
 int32_t lm_os_mutex_init(lm_allocator *a, lm_os_mutex *out)
 {
     pthread_mutex_t *impl = LM_NEW(a, pthread_mutex_t);
@@ -393,6 +374,119 @@ void lm_os_cond_wake_all(lm_os_cond *cond)
 {
     pthread_cond_broadcast(cond->impl);
 }
+
+static struct timespec time_after(uint64_t ns)
+{
+    struct timespec end;
+    clock_gettime(CLOCK_REALTIME, &end);
+    ns += (uint64_t)end.tv_nsec;
+    end.tv_sec += (time_t)(ns / 1000000000u);
+    end.tv_nsec = (long)(ns % 1000000000u);
+    return end;
+}
+
+#if defined(__linux__)
+int32_t lm_os_sem_init(lm_allocator *a, lm_os_sem *out)
+{
+    sem_t *impl = LM_NEW(a, sem_t);
+    if (impl == NULL)
+        return LLM_E_MEMORY;
+    sem_init(impl, 0, 0);
+    out->impl = impl;
+    return LLM_OK;
+}
+
+void lm_os_sem_finish(lm_allocator *a, lm_os_sem *sem)
+{
+    sem_t *impl = sem->impl;
+    if (impl == NULL)
+        return;
+    sem_destroy(impl);
+    LM_DELETE(a, impl);
+    sem->impl = NULL;
+}
+
+void lm_os_sem_post(lm_os_sem *sem)
+{
+    sem_post(sem->impl);
+}
+
+void lm_os_sem_wait(lm_os_sem *sem)
+{
+    while (sem_wait(sem->impl) != 0)
+        ;
+}
+
+void lm_os_sem_wait_for(lm_os_sem *sem, uint64_t ns)
+{
+    struct timespec end = time_after(ns);
+    while (sem_timedwait(sem->impl, &end) != 0 && errno == EINTR)
+        ;
+}
+#else
+/* macOS has no unnamed semaphores. */
+typedef struct counted {
+    pthread_mutex_t mutex;
+    pthread_cond_t cond;
+    uint32_t count;
+} counted;
+
+int32_t lm_os_sem_init(lm_allocator *a, lm_os_sem *out)
+{
+    counted *impl = LM_NEW(a, counted);
+    if (impl == NULL)
+        return LLM_E_MEMORY;
+    if (pthread_mutex_init(&impl->mutex, NULL) != 0 || pthread_cond_init(&impl->cond, NULL) != 0) {
+        LM_DELETE(a, impl);
+        return lm_fail(LLM_E_MEMORY, "cannot make a semaphore");
+    }
+    out->impl = impl;
+    return LLM_OK;
+}
+
+void lm_os_sem_finish(lm_allocator *a, lm_os_sem *sem)
+{
+    counted *impl = sem->impl;
+    if (impl == NULL)
+        return;
+    pthread_cond_destroy(&impl->cond);
+    pthread_mutex_destroy(&impl->mutex);
+    LM_DELETE(a, impl);
+    sem->impl = NULL;
+}
+
+void lm_os_sem_post(lm_os_sem *sem)
+{
+    counted *impl = sem->impl;
+    pthread_mutex_lock(&impl->mutex);
+    impl->count++;
+    pthread_cond_signal(&impl->cond);
+    pthread_mutex_unlock(&impl->mutex);
+}
+
+void lm_os_sem_wait(lm_os_sem *sem)
+{
+    counted *impl = sem->impl;
+    pthread_mutex_lock(&impl->mutex);
+    while (impl->count == 0)
+        pthread_cond_wait(&impl->cond, &impl->mutex);
+    impl->count--;
+    pthread_mutex_unlock(&impl->mutex);
+}
+
+void lm_os_sem_wait_for(lm_os_sem *sem, uint64_t ns)
+{
+    counted *impl = sem->impl;
+    struct timespec end = time_after(ns);
+    int error = 0;
+    pthread_mutex_lock(&impl->mutex);
+    while (impl->count == 0 && error == 0)
+        error = pthread_cond_timedwait(&impl->cond, &impl->mutex, &end);
+    if (impl->count > 0)
+        impl->count--;
+    pthread_mutex_unlock(&impl->mutex);
+}
+#endif
 
 /* --- shared objects ------------------------------------------------------------------------ */
 

@@ -357,6 +357,11 @@ void lm_os_thread_yield(void)
     SwitchToThread();
 }
 
+void lm_os_relax(void)
+{
+    YieldProcessor();
+}
+
 int32_t lm_os_mutex_init(lm_allocator *a, lm_os_mutex *out)
 {
     SRWLOCK *impl = LM_NEW(a, SRWLOCK);
@@ -418,6 +423,36 @@ void lm_os_cond_wake_one(lm_os_cond *cond)
 void lm_os_cond_wake_all(lm_os_cond *cond)
 {
     WakeAllConditionVariable(cond->impl);
+}
+
+int32_t lm_os_sem_init(lm_allocator *a, lm_os_sem *out)
+{
+    (void)a;
+    out->impl = CreateSemaphoreW(NULL, 0, LONG_MAX, NULL);
+    return out->impl != NULL ? LLM_OK : lm_fail(LLM_E_MEMORY, "cannot make a semaphore");
+}
+
+void lm_os_sem_finish(lm_allocator *a, lm_os_sem *sem)
+{
+    (void)a;
+    if (sem->impl != NULL)
+        CloseHandle(sem->impl);
+    sem->impl = NULL;
+}
+
+void lm_os_sem_post(lm_os_sem *sem)
+{
+    ReleaseSemaphore(sem->impl, 1, NULL);
+}
+
+void lm_os_sem_wait(lm_os_sem *sem)
+{
+    WaitForSingleObject(sem->impl, INFINITE);
+}
+
+void lm_os_sem_wait_for(lm_os_sem *sem, uint64_t ns)
+{
+    WaitForSingleObject(sem->impl, (DWORD)(ns / 1000000));
 }
 
 /* --- shared objects ------------------------------------------------------------------------ */
