@@ -1,5 +1,5 @@
 /* kernels - how steps become dispatches: what the host tells a family of shaders, and what the family
- * answers. A family is one kernels_*.c beside its shaders/*.comp; steps.c holds the table of all.
+ * answers. A family is one kernels_NAME.c beside its shaders; steps.c holds the table of all.
  *
  * A step is planned once, when its program is made: its family works out the arguments that never
  * change, which shader with which specialisation constants, how many workgroups for how many rows,
@@ -70,7 +70,7 @@ typedef struct lvk_extent {
     uint32_t per, times;
 } lvk_extent;
 
-enum { LVK_WORKSPACE, LVK_SCRATCH, LVK_CACHE };
+enum { LVK_WORKSPACE, LVK_CACHE };
 
 /* Bytes that a dispatch reads or writes. Weights, arguments and the run block are never written, so
  * they are not named. */
@@ -105,9 +105,10 @@ lvk_slot lvk_plan_slot(const lvk_plan *p, uint32_t slot); /* LM_NONE: address 0 
 lvk_matrix lvk_plan_weight(const lvk_plan *p, uint32_t weight);
 /* In a query without caches: parts of F16 in pages of 32 tokens. */
 lvk_part lvk_plan_part(const lvk_plan *p, uint32_t entry, uint32_t part);
-/* Values behind a vector weight on the host, for what is worked out once; NULL in a query and for
- * LM_NONE. */
-const float *lvk_plan_vector(const lvk_plan *p, uint32_t weight);
+/* The values of a vector weight, for what is worked out once; zeros in a query. */
+int32_t lvk_plan_vector(const lvk_plan *p, uint32_t weight, float *values, uint32_t count);
+/* Where the codes of a format with a codebook lie (lib/quant/iq_grids.h); 0 for the others. */
+uint64_t lvk_plan_codebook(const lvk_plan *p, const lm_format *format);
 /* Memory between the dispatches of one step; steps share it. Returns its address; *offset is for
  * ranges. Several calls in one step give several blocks. Aligned to 256. */
 uint64_t lvk_plan_scratch(lvk_plan *p, uint64_t bytes, uint64_t *offset);
@@ -135,5 +136,33 @@ extern const lvk_step_class lvk_steps[LM_STEP_COUNT]; /* steps.c */
 /* As a weight of this format lies on the device: itself where a shader reads it, else F32
  * (kernels_linear.c). */
 bool lvk_reads_format(const lm_format *format);
+
+int32_t lvk_plan_add(lvk_plan *p, const lm_step *step);
+int32_t lvk_plan_row_add(lvk_plan *p, const lm_step *step);
+int32_t lvk_plan_scale(lvk_plan *p, const lm_step *step);
+int32_t lvk_plan_act_mul(lvk_plan *p, const lm_step *step);
+int32_t lvk_plan_all_reduce(lvk_plan *p, const lm_step *step);
+int32_t lvk_plan_gather(lvk_plan *p, const lm_step *step);
+int32_t lvk_plan_copy(lvk_plan *p, const lm_step *step);
+int32_t lvk_plan_concat(lvk_plan *p, const lm_step *step);
+int32_t lvk_plan_embed(lvk_plan *p, const lm_step *step);
+int32_t lvk_plan_pool(lvk_plan *p, const lm_step *step);
+int32_t lvk_plan_norm(lvk_plan *p, const lm_step *step);
+bool lvk_takes_rope(const lvk_features *f, const lm_network *n, const lm_step *step);
+int32_t lvk_plan_rope(lvk_plan *p, const lm_step *step);
+int32_t lvk_plan_append(lvk_plan *p, const lm_step *step);
+bool lvk_takes_conv(const lvk_features *f, const lm_network *n, const lm_step *step);
+int32_t lvk_plan_conv(lvk_plan *p, const lm_step *step);
+bool lvk_takes_scan(const lvk_features *f, const lm_network *n, const lm_step *step);
+int32_t lvk_plan_scan_state(lvk_plan *p, const lm_step *step);
+int32_t lvk_plan_linear(lvk_plan *p, const lm_step *step);
+int32_t lvk_plan_linear_heads(lvk_plan *p, const lm_step *step);
+bool lvk_takes_linear_expert(const lvk_features *f, const lm_network *n, const lm_step *step);
+int32_t lvk_plan_linear_expert(lvk_plan *p, const lm_step *step);
+bool lvk_takes_route(const lvk_features *f, const lm_network *n, const lm_step *step);
+int32_t lvk_plan_route_topk(lvk_plan *p, const lm_step *step);
+int32_t lvk_plan_combine(lvk_plan *p, const lm_step *step);
+bool lvk_takes_attn(const lvk_features *f, const lm_network *n, const lm_step *step);
+int32_t lvk_plan_attn_paged(lvk_plan *p, const lm_step *step);
 
 #endif

@@ -1,0 +1,301 @@
+/* program.c - planning, creating and running programs, and the slots that cross their border. */
+#include "backends/vulkan/program.h"
+
+#include "backends/common/host_run.h"
+#include "base/checked.h"
+
+#include <string.h>
+
+int32_t lvk_step_query(lm_device *device, const lm_network *network, const lm_step *step,
+                       lm_step_support *out)
+{
+    uint32_t numerics;
+    *out = (lm_step_support){LM_SUPPORT_NO, 0};
+    if (lvk_takes_step((const lvk_device *)device, network, step, &numerics))
+        *out = (lm_step_support){LM_SUPPORT_NATIVE, numerics};
+    return LLM_OK;
+}
+
+int32_t lvk_program_query(lm_device *device, const lm_program_desc *desc, uint64_t *bytes)
+{
+    lvk_device *d = (lvk_device *)device;
+    lvk_sizes sizes;
+    lm_slot_place *places = LM_NEW_ARRAY(&d->books, lm_slot_place, desc->graph->n_slots);
+    if (places == NULL)
+        return LLM_E_MEMORY;
+    int32_t rc = lvk_measure(d, desc, places, &sizes);
+    lm_free_array(&d->books, places, desc->graph->n_slots, sizeof *places);
+    LM_TRY(rc);
+    *bytes = sizes.workspace + sizes.args + sizes.run + sizes.shadow;
+    return LLM_OK;
+}
+
+/* --- creating --------------------------------------------------------------------------------- */
+
+static int32_t keep_picks(lvk_program *p, const lm_program_desc *desc)
+{
+    p->picks = lm_arena_array(&p->books, desc->n_steps, sizeof *p->picks);
+    if (p->picks == NULL)
+        return LLM_E_MEMORY;
+    for (size_t i = 0; i < desc->n_steps; i++) {
+        const lm_step *s = &desc->steps[i];
+        if (s->kind == LM_STEP_EMBED)
+            p->picks[p->n_picks++] = (lvk_picks){
+                s->u.embed.source, lvk_weight_of(desc->weights[s->u.embed.weight])->matrix.rows};
+    }
+    return LLM_OK;
+}
+
+static int32_t keep_desc(lvk_program *p, const lm_program_desc *desc)
+{
+    const lm_graph *g = desc->graph;
+    p->network = desc->network;
+    p->limits = desc->limits;
+    p->context = desc->context;
+    p->n_steps = desc->n_steps;
+    p->n_slots = g->n_slots;
+    p->n_outputs = desc->n_outputs;
+    p->slots = lm_arena_array(&p->books, g->n_slots, sizeof *p->slots);
+    p->places = lm_arena_array(&p->books, g->n_slots, sizeof *p->places);
+    p->outputs = lm_arena_array(&p->books, desc->n_outputs, sizeof *p->outputs);
+    p->shadow_at = lm_arena_array(&p->books, desc->n_outputs, sizeof *p->shadow_at);
+    if (p->slots == NULL || p->places == NULL || p->outputs == NULL || p->shadow_at == NULL)
+        return LLM_E_MEMORY;
+    memcpy(p->slots, g->slots, g->n_slots * sizeof *p->slots);
+    if (desc->n_outputs > 0)
+        memcpy(p->outputs, desc->outputs, desc->n_outputs * sizeof *p->outputs);
+    for (uint32_t i = 0; i < desc->network->n_groups; i++)
+        p->caches[i] = desc->caches == NULL ? NULL : lvk_cache_of(desc->caches[i]);
+    return keep_picks(p, desc);
+}
+
+static int32_t take_memory(lvk_program *p, const lvk_sizes *sizes)
+{
+    lvk_device *d = p->device;
+    LM_TRY(lvk_take(d, LVK_DEVICE, sizes->workspace, true, &p->workspace));
+    LM_TRY(lvk_take(d, LVK_DEVICE, sizes->args, true, &p->args));
+    LM_TRY(lvk_take(d, LVK_HOST_WRITES, sizes->run, true, &p->run));
+    if (sizes->shadow > 0)
+        LM_TRY(lvk_take(d, LVK_HOST_READS, sizes->shadow, true, &p->shadow));
+    uint64_t at = 0;
+    for (uint32_t i = 0; i < p->n_outputs; i++) {
+        p->shadow_at[i] = at;
+        at += p->places[p->outputs[i]].offset == UINT64_MAX ? 0 : p->places[p->outputs[i]].bytes;
+    }
+    return LLM_OK;
+}
+
+/* Room for the command buffers of all buckets; they are recorded when a run needs them. */
+static int32_t prepare_commands(lvk_program *p, const lvk_sizes *sizes)
+{
+    lvk_device *d = p->device;
+    p->row_buckets = lvk_bucket_kinds(p->limits.rows);
+    p->wanted_buckets = lvk_bucket_kinds(p->limits.wanted);
+    p->max_parts = lvk_max_parts(d, &p->limits, sizes);
+    size_t buckets = (size_t)p->row_buckets * p->wanted_buckets;
+    p->recorded = lm_arena_array(&p->books, buckets, sizeof *p->recorded);
+    VkCommandBuffer *parts = lm_arena_array(&p->books, buckets * p->max_parts, sizeof *parts);
+    if (p->recorded == NULL || parts == NULL)
+        return LLM_E_MEMORY;
+    for (size_t i = 0; i < buckets; i++)
+        p->recorded[i].parts = parts + i * p->max_parts;
+    VkCommandPoolCreateInfo pool = {.sType = VK_STRUCTURE_TYPE_COMMAND_POOL_CREATE_INFO,
+                                    .flags = VK_COMMAND_POOL_CREATE_RESET_COMMAND_BUFFER_BIT,
+                                    .queueFamilyIndex = d->family};
+    LVK_TRY(d, d->calls.CreateCommandPool(d->device, &pool, NULL, &p->pool), "make a command pool");
+    return LLM_OK;
+}
+
+static int32_t count_ranges(lvk_program *p)
+{
+    size_t ranges = 0;
+    for (size_t i = 0; i < p->n_ops; i++)
+        ranges += p->ops[i].n_ranges;
+    p->hazards.capacity = ranges;
+    p->hazards.ranges = lm_arena_array(&p->books, ranges, sizeof *p->hazards.ranges);
+    return p->hazards.ranges == NULL ? LLM_E_MEMORY : LLM_OK;
+}
+
+static int32_t fill(lvk_program *p, const lm_program_desc *desc)
+{
+    lvk_sizes sizes;
+    LM_TRY(keep_desc(p, desc));
+    LM_TRY(lvk_measure(p->device, desc, p->places, &sizes));
+    LM_TRY(take_memory(p, &sizes));
+    p->run_layout = sizes.run_layout;
+    p->n_ops = sizes.n_ops;
+    p->ops = lm_arena_array(&p->books, sizes.n_ops, sizeof *p->ops);
+    if (p->ops == NULL)
+        return LLM_E_MEMORY;
+    LM_TRY(lvk_plan_program(p, desc, &sizes));
+    LM_TRY(count_ranges(p));
+    return prepare_commands(p, &sizes);
+}
+
+int32_t lvk_program_create(lm_device *device, const lm_program_desc *desc, lm_program **out)
+{
+    lvk_device *d = (lvk_device *)device;
+    LM_TRY(lvk_alive(d));
+    LM_TRY(lvk_check_refs(desc));
+    lvk_program *p = LM_NEW(&d->books, lvk_program);
+    if (p == NULL)
+        return LLM_E_MEMORY;
+    p->device = d;
+    lm_arena_init(&p->books, &d->books);
+    int32_t rc = fill(p, desc);
+    if (rc < 0) {
+        lvk_program_destroy(device, (lm_program *)(void *)p);
+        return rc;
+    }
+    *out = (lm_program *)(void *)p;
+    return LLM_OK;
+}
+
+void lvk_program_destroy(lm_device *device, lm_program *program)
+{
+    lvk_device *d = (lvk_device *)device;
+    lvk_program *p = lvk_program_of(program);
+    if (p == NULL)
+        return;
+    if (p->last_value > 0)
+        d->calls.DeviceWaitIdle(d->device);
+    if (p->queries != VK_NULL_HANDLE)
+        d->calls.DestroyQueryPool(d->device, p->queries, NULL);
+    if (p->pool != VK_NULL_HANDLE)
+        d->calls.DestroyCommandPool(d->device, p->pool, NULL);
+    lvk_give(d, &p->workspace, true);
+    lvk_give(d, &p->args, true);
+    lvk_give(d, &p->run, true);
+    lvk_give(d, &p->shadow, true);
+    lm_arena_finish(&p->books);
+    LM_DELETE(&d->books, p);
+}
+
+/* --- running ---------------------------------------------------------------------------------- */
+
+static int32_t check_picks(const lvk_program *p, const lm_run *run)
+{
+    for (uint32_t i = 0; i < p->n_picks; i++) {
+        const lvk_picks *t = &p->picks[i];
+        for (uint32_t row = 0; row < run->n_rows && t->source != LM_EMBED_CONSTANT; row++) {
+            bool tokens = t->source == LM_EMBED_TOKENS;
+            uint32_t wanted = tokens ? (uint32_t)run->tokens[row] : run->positions[(size_t)row * 4];
+            if (wanted >= t->rows && !(tokens && run->tokens[row] < 0))
+                return lm_fail(LLM_E_INVALID, "row %u asks for entry %u of a table of %u",
+                               (unsigned)row, (unsigned)wanted, (unsigned)t->rows);
+        }
+    }
+    return LLM_OK;
+}
+
+static int32_t check_run(const lvk_program *p, const lm_run *run)
+{
+    lhost_bounds b = {.network = p->network, .limits = p->limits, .context = p->context};
+    for (uint32_t g = 0; g < p->network->n_groups; g++)
+        if (p->caches[g] != NULL)
+            b.groups[g] =
+                (lhost_group){p->caches[g]->kind, p->caches[g]->page_tokens, p->caches[g]->n_pages};
+    LM_TRY(lhost_run_check(&b, run));
+    return check_picks(p, run);
+}
+
+/* The program's last run is over. */
+static int32_t settle(lvk_program *p)
+{
+    LM_TRY(lvk_alive(p->device));
+    return p->last_value == 0 ? LLM_OK
+                              : lvk_wait(p->device, p->last_semaphore, p->last_value, UINT64_MAX);
+}
+
+static int32_t submit(lvk_program *p, lm_queue *queue, VkCommandBuffer commands)
+{
+    LM_TRY(lvk_submit(p->device, commands, queue->semaphore, queue->value + 1));
+    p->last_semaphore = queue->semaphore;
+    p->last_value = ++queue->value;
+    return LLM_OK;
+}
+
+int32_t lvk_program_run(lm_device *device, lm_queue *queue, lm_program *program, const lm_run *run)
+{
+    lvk_program *p = lvk_program_of(program);
+    (void)device;
+    LM_TRY(settle(p));
+    LM_TRY(check_run(p, run));
+    LM_TRY(lvk_write_run(p, run));
+    lvk_bucket bucket = lvk_bucket_for(p, run);
+    const lvk_recorded *r;
+    lvk_recorded timed = {&p->timed, 1};
+    if (p->profiling) {
+        LM_TRY(lvk_record_timed(p, &bucket));
+        r = &timed;
+    } else {
+        LM_TRY(lvk_record(p, &bucket, &r));
+    }
+    for (uint32_t i = 0; i < r->n_parts; i++) {
+        /* A part is long: the next one is only given when it is over, so that a host may stop it. */
+        if (i > 0)
+            LM_TRY(settle(p));
+        if (run->cancel != NULL && atomic_load(run->cancel) != 0)
+            return lm_fail(LLM_E_CANCELLED, "cancelled before part %u of the run", (unsigned)i);
+        LM_TRY(submit(p, queue, r->parts[i]));
+    }
+    p->was_timed = p->profiling;
+    return LLM_OK;
+}
+
+/* --- slots ------------------------------------------------------------------------------------ */
+
+static int32_t check_slot(const lvk_program *p, uint32_t slot, size_t size)
+{
+    if (slot >= p->n_slots || p->places[slot].offset == UINT64_MAX)
+        return lm_fail(LLM_E_INVALID, "slot %u is not used by this program", (unsigned)slot);
+    if (size > p->places[slot].bytes)
+        return lm_fail(LLM_E_INVALID, "%llu bytes for slot %u of %llu", (unsigned long long)size,
+                       (unsigned)slot, (unsigned long long)p->places[slot].bytes);
+    return LLM_OK;
+}
+
+int32_t lvk_slot_write(lm_device *device, lm_queue *queue, lm_program *program, uint32_t slot,
+                       const void *from, size_t size)
+{
+    lvk_program *p = lvk_program_of(program);
+    (void)queue;
+    LM_TRY(check_slot(p, slot, size));
+    LM_TRY(settle(p));
+    return lvk_upload((lvk_device *)device, &p->workspace, p->places[slot].offset, from, size);
+}
+
+/* Where the host reads a slot: in the workspace, or in the copy of an output. */
+static uint8_t *visible(const lvk_program *p, uint32_t slot)
+{
+    if (p->workspace.host != NULL && p->workspace.cached)
+        return p->workspace.host + p->places[slot].offset;
+    for (uint32_t i = 0; i < p->n_outputs; i++)
+        if (p->outputs[i] == slot && p->shadow.host != NULL)
+            return p->shadow.host + p->shadow_at[i];
+    return NULL;
+}
+
+int32_t lvk_slot_read(lm_device *device, lm_queue *queue, lm_program *program, uint32_t slot,
+                      void *into, size_t size)
+{
+    lvk_program *p = lvk_program_of(program);
+    (void)queue;
+    LM_TRY(check_slot(p, slot, size));
+    LM_TRY(settle(p));
+    const uint8_t *host = visible(p, slot);
+    if (host == NULL)
+        return lvk_download((lvk_device *)device, &p->workspace, p->places[slot].offset, into,
+                            size);
+    memcpy(into, host, size);
+    return LLM_OK;
+}
+
+void *lvk_slot_host(lm_device *device, lm_program *program, uint32_t slot)
+{
+    const lvk_program *p = lvk_program_of(program);
+    (void)device;
+    if (slot >= p->n_slots || p->places[slot].offset == UINT64_MAX)
+        return NULL;
+    return visible(p, slot);
+}
