@@ -1,6 +1,8 @@
 /* host_moves.c - steps that move or convert values without arithmetic of their own. */
 #include "backends/common/host_moves.h"
 
+#include "backends/common/host_best.h"
+
 #include <string.h>
 
 /* Slots of both types hold four bytes per value. */
@@ -101,18 +103,14 @@ int32_t lhost_run_append(lhost_run *r, const lm_step *step)
     return LLM_OK;
 }
 
-int32_t lhost_run_sample_row(lhost_run *r, const lm_step *step)
+int32_t lhost_run_best(lhost_run *r, const lm_step *step)
 {
-    uint32_t width = lhost_width(r, step->in[0]);
-    int32_t *out = lhost_slot(r, step->out[0]);
-    for (uint32_t i = 0; i < lhost_rows(r, step->in[0]); i++) {
-        const float *logits = (const float *)(const void *)row_at(r, step->in[0], i);
-        uint32_t best = 0;
-        for (uint32_t c = 1; c < width; c++)
-            if (logits[c] > logits[best])
-                best = c;
-        out[(size_t)i * lhost_width(r, step->out[0])] = (int32_t)best;
-    }
+    const float *in = lhost_slot(r, step->in[0]);
+    int32_t *ids = lhost_slot(r, step->out[0]);
+    float *best = lhost_slot(r, step->out[1]);
+    uint32_t width = lhost_width(r, step->in[0]), k = lhost_width(r, step->out[0]);
+    for (size_t i = 0; i < lhost_rows(r, step->in[0]); i++)
+        lhost_best(in + i * width, width, k, ids + i * k, best + i * k);
     return LLM_OK;
 }
 

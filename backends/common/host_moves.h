@@ -10,7 +10,7 @@ int32_t lhost_run_gather(lhost_run *r, const lm_step *step); /* also TAP */
 int32_t lhost_run_copy(lhost_run *r, const lm_step *step);
 int32_t lhost_run_concat(lhost_run *r, const lm_step *step);
 int32_t lhost_run_append(lhost_run *r, const lm_step *step);
-int32_t lhost_run_sample_row(lhost_run *r, const lm_step *step);
+int32_t lhost_run_best(lhost_run *r, const lm_step *step);
 int32_t lhost_run_all_reduce(lhost_run *r, const lm_step *step); /* a sum over one device */
 
 /* Rows [first, end) of an append, for backends that share them out. */

@@ -26,7 +26,7 @@ static const lhost_step_class steps[LM_STEP_COUNT] = {
     [LM_STEP_SCAN_STATE] = {lcpu_scan, NULL},
     [LM_STEP_POOL] = {lcpu_pool, NULL},
     [LM_STEP_TAP] = {lhost_run_gather, NULL},
-    [LM_STEP_SAMPLE_ROW] = {lhost_run_sample_row, NULL},
+    [LM_STEP_BEST] = {lhost_run_best, NULL},
     [LM_STEP_ALL_REDUCE] = {lhost_run_all_reduce, NULL},
 };
 

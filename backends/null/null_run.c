@@ -2,6 +2,7 @@
  * every cache entry a program reads adds a hash of all the tokens the row sees in it, in order,
  * read through the page table. Sums do not care how layers are cut over devices, so neither do the
  * results. */
+#include "backends/common/host_best.h"
 #include "backends/null/null_device.h"
 
 #include "base/hash.h"
@@ -227,6 +228,18 @@ static void give_output(const lm_program *p, const lm_run *run, uint32_t slot)
     }
 }
 
+/* The best of rows that go out as well are really theirs. */
+static void give_best(const lm_program *p, const lm_run *run, const lm_step *step)
+{
+    const float *in = p->values[step->in[0]];
+    int32_t *ids = (int32_t *)(void *)p->values[step->out[0]];
+    float *best = p->values[step->out[1]];
+    uint32_t n = p->slots[step->in[0]].width, k = p->slots[step->out[0]].width;
+    for (size_t i = 0;
+         in != NULL && ids != NULL && best != NULL && i < rows_of(p, run, step->in[0]); i++)
+        lhost_best(in + i * n, n, k, ids + i * k, best + i * k);
+}
+
 int32_t lnull_program_run(lm_device *device, lm_queue *queue, lm_program *program,
                           const lm_run *run)
 {
@@ -250,5 +263,8 @@ int32_t lnull_program_run(lm_device *device, lm_queue *queue, lm_program *progra
     }
     for (uint32_t i = 0; i < program->n_outputs; i++)
         give_output(program, run, program->outputs[i]);
+    for (size_t i = 0; i < program->n_steps; i++)
+        if (program->steps[i].kind == LM_STEP_BEST)
+            give_best(program, run, &program->steps[i]);
     return LLM_OK;
 }

@@ -160,8 +160,37 @@ static bool has_nan(const float *values, size_t count)
     return found;
 }
 
+static int32_t broken_logits(void)
+{
+    return lm_fail(LLM_E_NUMERIC, "the model computed NaN; its weights or input are broken");
+}
+
+static int32_t deliver_rows(lm_work *w, const float *rows, size_t count)
+{
+    if (has_nan(rows, count))
+        return broken_logits();
+    if (w->result != NULL)
+        memcpy(w->result, rows, count * sizeof *rows);
+    if (w->best != NULL)
+        w->best->valid = false;
+    return LLM_OK;
+}
+
+/* A NaN would come first. What a device says about ids is believed no more than a file. */
+static int32_t deliver_best(lm_work *w, const int32_t *ids, const float *best, uint32_t n_vocab)
+{
+    if (isnan(best[0]))
+        return broken_logits();
+    for (uint32_t i = 0; i < LM_BEST; i++)
+        lm_check(ids[i] >= 0 && (uint32_t)ids[i] < n_vocab);
+    w->best->valid = true;
+    memcpy(w->best->ids, ids, sizeof w->best->ids);
+    memcpy(w->best->logits, best, sizeof w->best->logits);
+    return LLM_OK;
+}
+
 /* Gives each work its rows and moves its sequence on. */
-static void deliver(lm_engine *e, const float *rows)
+static void deliver(lm_engine *e, const lm_result *r)
 {
     lm_batch *b = &e->batch;
     size_t width = e->placement->graph.slots[e->placement->graph.result].width, at = 0;
@@ -169,15 +198,17 @@ static void deliver(lm_engine *e, const float *rows)
         lm_work *w = b->works[i];
         size_t count = w->outputs == LM_OUTPUT_POOLED ? 1 : outputs_of(w);
         size_t first = w->outputs == LM_OUTPUT_POOLED ? i : at;
-        const float *mine = count == 0 ? NULL : rows + first * width;
+        int32_t rc = LLM_OK;
         at += outputs_of(w);
-        if (count > 0 && has_nan(mine, count * width)) {
-            give_up(w, lm_fail(LLM_E_NUMERIC,
-                               "the model computed NaN; its weights or input are broken"));
+        if (count > 0 && r->rows == NULL)
+            rc = deliver_best(w, r->best_ids + first * LM_BEST, r->best + first * LM_BEST,
+                              (uint32_t)width);
+        else if (count > 0)
+            rc = deliver_rows(w, r->rows + first * width, count * width);
+        if (rc < 0) {
+            give_up(w, rc);
             continue;
         }
-        if (count > 0 && w->result != NULL)
-            memcpy(w->result, mine, count * width * sizeof *mine);
         lm_seq_commit(w->seq, w->history, w->n_rows);
         finish(w, LLM_OK);
     }
@@ -195,6 +226,14 @@ static void fail_all(lm_engine *e, int32_t rc)
 
 /* --- leading ------------------------------------------------------------------------------------------------------ */
 
+static bool best_is_enough(const lm_batch *b)
+{
+    for (uint32_t i = 0; i < b->n_works; i++)
+        if (b->works[i]->outputs != LM_OUTPUT_NONE && b->works[i]->best == NULL)
+            return false;
+    return true;
+}
+
 /* Runs one batch of what is queued. Called with the lock held and `running` set. */
 static void lead(lm_engine *e)
 {
@@ -202,15 +241,16 @@ static void lead(lm_engine *e)
     if (e->batch.n_works == 0)
         return;
     lm_os_mutex_unlock(&e->mutex);
-    const float *rows = NULL;
+    lm_result result;
     bool pooled = !e->network->causal;
     uint32_t n_rows = pooled ? e->batch.run.n_seqs : e->batch.run.n_wanted;
-    int32_t rc = lm_programs_run(e->programs, &e->batch.run, n_rows, &rows);
+    int32_t rc =
+        lm_programs_run(e->programs, &e->batch.run, n_rows, best_is_enough(&e->batch), &result);
     lm_os_mutex_lock(&e->mutex);
     if (rc < 0)
         fail_all(e, rc);
     else
-        deliver(e, rows);
+        deliver(e, &result);
 }
 
 int32_t lm_engine_run(lm_engine *e, lm_work *w)

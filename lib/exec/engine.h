@@ -125,6 +125,13 @@ int32_t lm_engine_health(const lm_engine *e);
 
 enum { LM_OUTPUT_NONE, LM_OUTPUT_LAST, LM_OUTPUT_ALL, LM_OUTPUT_POOLED };
 
+/* The largest logits of one row, best first. */
+typedef struct lm_best {
+    bool valid; /* false: the whole row came */
+    int32_t ids[LM_BEST];
+    float logits[LM_BEST];
+} lm_best;
+
 /* Rows of one sequence for one batch; at most shape.limits.rows. Lives on the caller's stack. */
 struct lm_work {
     lm_seq *seq;
@@ -134,6 +141,7 @@ struct lm_work {
     uint32_t n_rows;
     uint32_t outputs;               /* LM_OUTPUT_... */
     float *result;                  /* [1 or n_rows, width of the result] */
+    lm_best *best;                  /* for LM_OUTPUT_LAST: enough, if it is less work; or NULL */
     const _Atomic uint32_t *cancel; /* or NULL */
     /* filled by the engine */
     lm_work *next;

@@ -185,20 +185,30 @@ static int32_t end_by(lm_session *s, int32_t token, llm_piece *piece)
     return end(s, LLM_FINISH_EOS, piece);
 }
 
-static int32_t pick(lm_session *s, int32_t *token)
+/* Without a chain: the largest. */
+static int32_t pick_largest(const lm_session *s, int32_t *token)
 {
     uint32_t n_vocab = s->engine->network->n_vocab;
-    if (s->chain != NULL)
-        return lm_chain_pick(s->chain, s->logits, n_vocab, s->timeline, s->length, s->tokenizer,
-                             token);
-    *token = 0;
-    for (uint32_t i = 1; i < n_vocab; i++)
+    bool best = s->known == LM_KNOWN_BEST;
+    *token = best ? s->best.ids[0] : 0;
+    for (uint32_t i = 1; !best && i < n_vocab; i++)
         if (s->logits[i] > s->logits[*token])
             *token = (int32_t)i;
-    return isfinite(s->logits[*token])
+    return isfinite(best ? s->best.logits[0] : s->logits[*token])
                ? LLM_OK
                : lm_fail(LLM_E_NUMERIC, "the largest logit, that of token %d, is infinite",
                          (int)*token);
+}
+
+static int32_t pick(lm_session *s, int32_t *token)
+{
+    uint32_t n_vocab = s->engine->network->n_vocab;
+    if (s->chain == NULL)
+        return pick_largest(s, token);
+    if (s->known == LM_KNOWN_BEST)
+        return lm_chain_pick_best(s->chain, s->best.ids, s->best.logits, LM_BEST, n_vocab,
+                                  s->timeline, s->length, s->tokenizer, token);
+    return lm_chain_pick(s->chain, s->logits, n_vocab, s->timeline, s->length, s->tokenizer, token);
 }
 
 static void reset_piece(llm_piece *piece)
@@ -215,7 +225,7 @@ int32_t lm_session_next(lm_session *s, llm_piece *piece)
         return end(s, LLM_FINISH_LENGTH, piece);
     if (s->length == s->context)
         return context_full(s, piece);
-    int32_t rc = lm_session_need_logits(s), token;
+    int32_t rc = lm_session_need_choice(s), token;
     if (rc == LLM_E_CANCELLED)
         return end(s, LLM_FINISH_CANCEL, piece);
     LM_TRY(rc);
@@ -225,6 +235,7 @@ int32_t lm_session_next(lm_session *s, llm_piece *piece)
     if (s->chain != NULL)
         lm_chain_accept(s->chain, token);
     s->timeline[s->length++] = token;
+    s->asked_logits = false;
     s->made++;
     if (is_end)
         return end_by(s, token, piece);

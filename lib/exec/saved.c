@@ -20,7 +20,7 @@ typedef struct saved_header {
     uint64_t checksum; /* of everything behind this field */
     uint64_t fingerprint[2];
     uint32_t k_format, v_format, page_tokens, width;
-    uint32_t length, computed, n_rows, n_logits;
+    uint32_t length, computed, n_rows, known; /* LM_KNOWN_... of the logits */
     uint64_t chain_bytes, cache_bytes;
 } saved_header;
 
@@ -44,7 +44,7 @@ static saved_header describe(const lm_session *s)
     h.length = s->length;
     h.computed = s->seq.length;
     h.n_rows = (uint32_t)s->n_rows;
-    h.n_logits = s->logits_valid && s->seq.length == s->length ? e->network->n_vocab : 0;
+    h.known = s->seq.length == s->length ? s->known : LM_KNOWN_NOTHING;
     h.chain_bytes = s->chain != NULL ? lm_chain_state_size(s->chain) : 0;
     return h;
 }
@@ -59,15 +59,18 @@ static uint64_t rows_bytes(const saved_header *h)
     return (uint64_t)h->n_rows * h->width * sizeof(float);
 }
 
-static uint64_t logits_bytes(const saved_header *h)
+/* All of them in order, or the best as ids and then logits. */
+static uint64_t logits_bytes(const lm_session *s, const saved_header *h)
 {
-    return (uint64_t)h->n_logits * sizeof(float);
+    uint64_t all = (uint64_t)s->engine->network->n_vocab * sizeof *s->logits;
+    uint64_t best = sizeof s->best.ids + sizeof s->best.logits;
+    return h->known == LM_KNOWN_ALL ? all : h->known == LM_KNOWN_BEST ? best : 0;
 }
 
 /* All but the sampler state and the cache. */
-static uint64_t plain_bytes(const saved_header *h)
+static uint64_t plain_bytes(const lm_session *s, const saved_header *h)
 {
-    return sizeof *h + ids_bytes(h) + rows_bytes(h) + logits_bytes(h);
+    return sizeof *h + ids_bytes(h) + rows_bytes(h) + logits_bytes(s, h);
 }
 
 int32_t lm_session_saved_size(lm_session *s, uint64_t *size)
@@ -75,7 +78,7 @@ int32_t lm_session_saved_size(lm_session *s, uint64_t *size)
     saved_header h = describe(s);
     uint64_t cache;
     LM_TRY(lm_seq_export_size(&s->seq, &cache));
-    *size = plain_bytes(&h) + h.chain_bytes + cache;
+    *size = plain_bytes(s, &h) + h.chain_bytes + cache;
     return LLM_OK;
 }
 
@@ -91,10 +94,15 @@ int32_t lm_session_save(lm_session *s, void *into, uint64_t size)
     unsigned char *at = into;
     saved_header h = describe(s);
     LM_TRY(lm_seq_export_size(&s->seq, &h.cache_bytes));
-    lm_check(size == plain_bytes(&h) + h.chain_bytes + h.cache_bytes);
+    lm_check(size == plain_bytes(s, &h) + h.chain_bytes + h.cache_bytes);
     unsigned char *body = put(at + sizeof h, s->timeline, ids_bytes(&h));
     body = put(body, s->rows, rows_bytes(&h));
-    body = put(body, s->logits, logits_bytes(&h));
+    if (h.known == LM_KNOWN_ALL)
+        body = put(body, s->logits, logits_bytes(s, &h));
+    if (h.known == LM_KNOWN_BEST) {
+        body = put(body, s->best.ids, sizeof s->best.ids);
+        body = put(body, s->best.logits, sizeof s->best.logits);
+    }
     if (h.chain_bytes > 0)
         lm_chain_state_save(s->chain, body);
     body += h.chain_bytes;
@@ -141,11 +149,10 @@ int32_t lm_session_check_saved(const lm_session *s, const void *head, uint64_t s
     LM_TRY(check_magic(head, size, &h));
     LM_TRY(check_origin(s, &h));
     LM_TRY(lm_engine_export_most(s->engine, &most));
-    saved_header largest = {.length = s->context,
-                            .n_rows = s->context,
-                            .width = h.width,
-                            .n_logits = s->engine->network->n_vocab};
-    most += plain_bytes(&largest) + MOST_CHAIN_BYTES;
+    saved_header largest = {
+        .length = s->context, .n_rows = s->context, .width = h.width, .known = LM_KNOWN_ALL};
+    uint64_t best = sizeof s->best; /* of a small vocabulary more than all */
+    most += plain_bytes(s, &largest) + best + MOST_CHAIN_BYTES;
     if (size > most || !lm_fits_size(size))
         return lm_fail(LLM_E_FORMAT,
                        "%llu bytes are more than any session of this model takes (%llu)",
@@ -160,11 +167,11 @@ static int32_t check_all(const lm_session *s, const unsigned char *data, uint64_
     if (lm_hash(data + CHECKED_FROM, (size_t)(size - CHECKED_FROM), VERSION) != h->checksum)
         return lm_fail(LLM_E_FORMAT, "the saved session is damaged or cut off");
     LM_TRY(check_origin(s, h));
-    uint64_t total = plain_bytes(h);
+    uint64_t total = plain_bytes(s, h);
     bool sum =
         lm_add_u64(total, h->chain_bytes, &total) && lm_add_u64(total, h->cache_bytes, &total);
-    bool logits = h->n_logits == 0 || (h->n_logits == s->engine->network->n_vocab &&
-                                       h->computed == h->length && h->length > 0);
+    bool logits = h->known == LM_KNOWN_NOTHING ||
+                  (h->known <= LM_KNOWN_ALL && h->computed == h->length && h->length > 0);
     if (!sum || total != size || !logits || h->computed > h->length || h->n_rows > h->length)
         return lm_fail(LLM_E_FORMAT, "the saved session's parts do not add up");
     return LLM_OK;
@@ -200,16 +207,43 @@ static int32_t take_ids(scratch *x, const saved_header *h, const unsigned char *
     return LLM_OK;
 }
 
-/* The logits go into the session last, when nothing can fail any more. */
-static int32_t check_logits(const saved_header *h, const unsigned char *at)
+static bool all_numbers(const unsigned char *at, size_t count)
 {
-    for (uint32_t i = 0; i < h->n_logits; i++) {
+    bool numbers = true;
+    for (size_t i = 0; i < count; i++) {
         float logit;
-        memcpy(&logit, at + (size_t)i * sizeof logit, sizeof logit);
-        if (isnan(logit))
-            return lm_fail(LLM_E_FORMAT, "the saved session's logits are not numbers");
+        memcpy(&logit, at + i * sizeof logit, sizeof logit);
+        numbers &= isnan(logit) == 0;
     }
-    return LLM_OK;
+    return numbers;
+}
+
+/* The logits go into the session last, when nothing can fail any more. */
+static int32_t check_logits(const lm_session *s, const saved_header *h, const unsigned char *at)
+{
+    lm_best best;
+    uint32_t n_vocab = s->engine->network->n_vocab;
+    bool right = true;
+    if (h->known == LM_KNOWN_ALL)
+        right = all_numbers(at, n_vocab);
+    if (h->known == LM_KNOWN_BEST) {
+        memcpy(best.ids, at, sizeof best.ids);
+        right = all_numbers(at + sizeof best.ids, LM_BEST);
+        for (uint32_t i = 0; i < LM_BEST; i++)
+            right &= best.ids[i] >= 0 && (uint32_t)best.ids[i] < n_vocab;
+    }
+    return right ? LLM_OK : lm_fail(LLM_E_FORMAT, "the saved session's logits are not numbers");
+}
+
+static void take_logits(lm_session *s, const saved_header *h, const unsigned char *at)
+{
+    s->known = s->seq.length == h->length ? h->known : LM_KNOWN_NOTHING;
+    if (s->known == LM_KNOWN_ALL)
+        memcpy(s->logits, at, (size_t)logits_bytes(s, h));
+    if (s->known == LM_KNOWN_BEST) {
+        memcpy(s->best.ids, at, sizeof s->best.ids);
+        memcpy(s->best.logits, at + sizeof s->best.ids, sizeof s->best.logits);
+    }
 }
 
 /* The sampler's moving state only fits the same chain; with another one the session's own goes on. */
@@ -228,9 +262,9 @@ static int32_t take_chain(scratch *x, const saved_header *h, const unsigned char
 
 static int32_t take_all(scratch *x, const saved_header *h, const unsigned char *data)
 {
-    const unsigned char *ids = data + sizeof *h, *chain = data + plain_bytes(h);
+    const unsigned char *ids = data + sizeof *h, *chain = data + plain_bytes(x->s, h);
     LM_TRY(take_ids(x, h, ids));
-    LM_TRY(check_logits(h, ids + ids_bytes(h) + rows_bytes(h)));
+    LM_TRY(check_logits(x->s, h, ids + ids_bytes(h) + rows_bytes(h)));
     LM_TRY(take_chain(x, h, chain));
     LM_TRY(lm_seq_init(x->s->engine, x->s->seq.salt, &x->seq));
     /* Pages of another size are not cut up: the ids are enough to compute again. */
@@ -265,10 +299,7 @@ int32_t lm_session_load(lm_session *s, const void *from, uint64_t size)
     s->rows_capacity = s->n_rows = h.n_rows;
     s->chain = x.chain;
     s->length = h.length;
-    s->logits_valid = h.n_logits > 0 && s->seq.length == h.length;
-    if (s->logits_valid)
-        memcpy(s->logits, (const unsigned char *)from + sizeof h + ids_bytes(&h) + rows_bytes(&h),
-               (size_t)logits_bytes(&h));
+    take_logits(s, &h, (const unsigned char *)from + sizeof h + ids_bytes(&h) + rows_bytes(&h));
     lm_seq_checkpoint(&s->seq);
     drop(&old, &old_sizes);
     lm_session_restart(s);

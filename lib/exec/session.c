@@ -162,7 +162,7 @@ static void cut_timeline(lm_session *s, uint32_t length)
 {
     s->n_rows = rows_before(s, length);
     s->length = length;
-    s->logits_valid = false;
+    s->known = LM_KNOWN_NOTHING;
 }
 
 /* --- computing ------------------------------------------------------------------------------------------------- */
@@ -190,29 +190,44 @@ static uint32_t chunk_rows(const lm_session *s, const lm_feed *feed)
     return lm_engine_has_state(s->engine) ? lm_min_u32(n, until_boundary(s)) : n;
 }
 
+/* How many of the best logits the next choice needs; 0: all. */
+static uint32_t enough(const lm_session *s)
+{
+    if (s->top_n > 0)
+        return 0;
+    return s->chain == NULL ? 1 : lm_chain_enough(s->chain);
+}
+
+static bool best_is_enough(const lm_session *s)
+{
+    return enough(s) != 0 && enough(s) <= LM_BEST;
+}
+
 /* Computes what the timeline has and the cache lacks. `base`: feed->logits belongs to tokens from there. */
 static int32_t compute(lm_session *s, const lm_feed *feed, uint32_t base)
 {
     size_t n_vocab = s->engine->network->n_vocab;
     bool has_state = lm_engine_has_state(s->engine);
     uint32_t start = s->seq.length;
+    s->best.valid = false;
     while (s->seq.length < s->length) {
         uint32_t at = s->seq.length, n = chunk_rows(s, feed);
         bool all = feed->logits != NULL && at >= base;
         if (feed->logits != NULL && at < base)
             n = lm_min_u32(n, base - at);
         bool last = at + n == s->length;
-        lm_work work = {.seq = &s->seq,
-                        .tokens = s->timeline + at,
-                        .embeddings =
-                            s->n_rows == 0 ? NULL : s->rows + rows_before(s, at) * row_floats(s),
-                        .history = s->n_rows == 0 ? s->timeline : NULL,
-                        .n_rows = n,
-                        .outputs = all    ? LM_OUTPUT_ALL
-                                   : last ? LM_OUTPUT_LAST
-                                          : LM_OUTPUT_NONE,
-                        .result = all ? feed->logits + (at - base) * n_vocab : s->logits,
-                        .cancel = &s->cancel};
+        lm_work work = {
+            .seq = &s->seq,
+            .tokens = s->timeline + at,
+            .embeddings = s->n_rows == 0 ? NULL : s->rows + rows_before(s, at) * row_floats(s),
+            .history = s->n_rows == 0 ? s->timeline : NULL,
+            .n_rows = n,
+            .outputs = all    ? LM_OUTPUT_ALL
+                       : last ? LM_OUTPUT_LAST
+                              : LM_OUTPUT_NONE,
+            .result = all ? feed->logits + (at - base) * n_vocab : s->logits,
+            .best = !all && last && !s->asked_logits && best_is_enough(s) ? &s->best : NULL,
+            .cancel = &s->cancel};
         LM_TRY(lm_engine_run(s->engine, &work));
         if (has_state && s->seq.length % s->engine->options.state_interval == 0)
             lm_seq_checkpoint(&s->seq);
@@ -223,20 +238,32 @@ static int32_t compute(lm_session *s, const lm_feed *feed, uint32_t base)
             s->seq.length < s->length)
             return lm_fail(LLM_E_CANCELLED, "cancelled by the host");
     }
-    s->logits_valid = true;
+    s->known = s->best.valid ? LM_KNOWN_BEST : LM_KNOWN_ALL;
     return LLM_OK;
 }
 
-int32_t lm_session_need_logits(lm_session *s)
+/* What is not known any more is computed again with the last token. */
+static int32_t need(lm_session *s, bool known)
 {
     static const lm_feed plain;
     if (s->length == 0)
         return lm_fail(LLM_E_STATE, "the timeline is empty; feed something first");
-    if (s->seq.length == s->length && s->logits_valid)
+    if (s->seq.length == s->length && known)
         return LLM_OK;
     if (s->seq.length == s->length)
         lm_seq_rewind(&s->seq, s->length - 1);
     return compute(s, &plain, s->length);
+}
+
+int32_t lm_session_need_logits(lm_session *s)
+{
+    s->asked_logits = true;
+    return need(s, s->known == LM_KNOWN_ALL);
+}
+
+int32_t lm_session_need_choice(lm_session *s)
+{
+    return need(s, s->known == LM_KNOWN_ALL || (s->known == LM_KNOWN_BEST && best_is_enough(s)));
 }
 
 /* --- feeding ------------------------------------------------------------------------------------------------------ */
@@ -273,7 +300,7 @@ int32_t lm_session_feed(lm_session *s, const int32_t *tokens, const float *rows,
         memset(s->timeline + before, 0xff, (size_t)n * sizeof *s->timeline);
     }
     s->length = before + (uint32_t)n;
-    s->logits_valid = false;
+    s->known = LM_KNOWN_NOTHING;
     int32_t rc = compute(s, feed, before);
     if (rc >= 0) {
         lm_seq_checkpoint(&s->seq);
@@ -328,7 +355,8 @@ int32_t lm_session_sync(lm_session *s, const int32_t *tokens, uint64_t n, const 
         return LLM_E_MEMORY;
     memcpy(fresh, tokens, (size_t)n * sizeof *fresh);
     /* The last token is computed anew unless its logits are still at hand. */
-    bool same = common == n && old_length == n && s->logits_valid;
+    uint32_t known = common == n && old_length == n ? s->known : LM_KNOWN_NOTHING;
+    bool same = known != LM_KNOWN_NOTHING;
     if (!same)
         lm_seq_rewind(&s->seq, lm_min_u32(common, (uint32_t)n - 1));
     lm_seq_adopt(&s->seq, tokens, (uint32_t)n - 1);
@@ -338,14 +366,14 @@ int32_t lm_session_sync(lm_session *s, const int32_t *tokens, uint64_t n, const 
     s->n_rows = 0;
     s->timeline = fresh;
     s->length = (uint32_t)n;
-    s->logits_valid = same;
+    s->known = known;
     int32_t rc = same ? LLM_OK : compute(s, feed, base);
     if (rc < 0 && rc != LLM_E_CANCELLED) {
         lm_seq_rewind(&s->seq, common);
         s->timeline = old;
         s->length = old_length;
         s->n_rows = old_rows;
-        s->logits_valid = false;
+        s->known = LM_KNOWN_NOTHING;
         lm_free_array(s->alloc, fresh, s->context, sizeof *fresh);
         return rc;
     }
@@ -397,7 +425,9 @@ static int32_t copy_into(const lm_session *s, lm_session *f)
     memcpy(f->timeline, s->timeline, s->length * sizeof *s->timeline);
     memcpy(f->logits, s->logits, s->engine->network->n_vocab * sizeof *s->logits);
     f->length = s->length;
-    f->logits_valid = s->logits_valid;
+    f->best = s->best;
+    f->known = s->known;
+    f->asked_logits = s->asked_logits;
     f->made = s->made;
     f->finish = s->finish;
     f->end_token = s->end_token;

@@ -16,6 +16,9 @@ typedef struct lm_stops {
     uint32_t count;
 } lm_stops;
 
+/* What is known of the logits behind the last token. */
+enum { LM_KNOWN_NOTHING, LM_KNOWN_BEST, LM_KNOWN_ALL };
+
 typedef struct lm_session {
     lm_allocator *alloc;
     lm_engine *engine;             /* borrowed */
@@ -27,8 +30,10 @@ typedef struct lm_session {
     float *rows;                  /* [n_rows, width] embedding rows on the timeline, in order */
     size_t n_rows, rows_capacity; /* capacity in rows */
     float *logits;                /* [n_vocab] behind the last token */
-    bool logits_valid;
-    lm_chain *chain; /* NULL: greedy */
+    lm_best best;                 /* or only these */
+    uint32_t known;               /* LM_KNOWN_... */
+    bool asked_logits;            /* by the host, since the last token was made */
+    lm_chain *chain;              /* NULL: greedy */
     lm_stops stops;
     uint32_t max_tokens; /* 0: no bound */
     uint32_t top_n;
@@ -78,6 +83,8 @@ int32_t lm_session_sync(lm_session *s, const int32_t *tokens, uint64_t n, const 
 int32_t lm_session_rewind(lm_session *s, uint64_t length);
 /* Makes s->logits those behind the last token. */
 int32_t lm_session_need_logits(lm_session *s);
+/* Makes known of them what the next choice needs. */
+int32_t lm_session_need_choice(lm_session *s);
 
 int32_t lm_session_next(lm_session *s, llm_piece *piece); /* generate.c */
 int32_t lm_session_set_sampler(lm_session *s, const lm_chain *chain);

@@ -1,6 +1,8 @@
 /* placement.c - which layer lives on which device, and the graph cut and lowered accordingly. */
 #include "plan/plan.h"
 
+#include "base/checked.h"
+
 #include <string.h>
 
 static const lm_network *network_of(const lm_placement *p)
@@ -183,6 +185,32 @@ static int32_t lower_step(lm_placement *p, lm_builder *b, uint32_t device, const
     return LLM_OK;
 }
 
+/* Behind the logits: the best of each row, where bringing home all of them would cost. */
+static int32_t add_best(lm_placement *p, lm_builder *b, uint32_t device)
+{
+    lm_device *d = p->devices[device].device;
+    const lm_slot_info *result = &p->graph.slots[p->graph.result];
+    lm_device_info info;
+    lm_step_support support;
+    p->best_ids = p->best_values = LM_NONE;
+    LM_TRY(d->backend->info(d, &info));
+    if (info.host_memory || !network_of(p)->causal || result->rows != LM_ROWS_WANTED ||
+        result->width <= LM_BEST)
+        return LLM_OK;
+    lm_step step = {.kind = LM_STEP_BEST,
+                    .layer = 0xffff,
+                    .in = {p->graph.result, LM_NONE, LM_NONE},
+                    .out = {LM_NONE, LM_NONE}};
+    LM_TRY(d->backend->step_query(d, network_of(p), &step, &support));
+    if (support.support == LM_SUPPORT_NO)
+        return LLM_OK;
+    step.out[0] = p->best_ids = lm_build_slot(b, LM_BEST, LM_ROWS_WANTED, LM_SLOT_I32);
+    step.out[1] = p->best_values = lm_build_slot(b, LM_BEST, LM_ROWS_WANTED, LM_SLOT_F32);
+    b->layer = step.layer;
+    lm_build_step(b, &step);
+    return lm_builder_status(b);
+}
+
 /* Copies the slots of the decode graph, then its steps lowered; notes each step's device. */
 static int32_t lower_graph(lm_placement *p, uint32_t **step_device)
 {
@@ -208,6 +236,15 @@ static int32_t lower_graph(lm_placement *p, uint32_t **step_device)
                          sizeof **step_device);
         for (size_t k = first; rc >= 0 && k < p->graph.n_steps; k++)
             (*step_device)[k] = device;
+    }
+    if (rc >= 0 && p->graph.n_steps > 0) {
+        uint32_t device = (*step_device)[p->graph.n_steps - 1];
+        rc = add_best(p, &b, device);
+        if (rc >= 0)
+            rc = lm_grow(p->alloc, (void **)step_device, &capacity, p->graph.n_steps,
+                         sizeof **step_device);
+        if (rc >= 0)
+            (*step_device)[p->graph.n_steps - 1] = device;
     }
     uint32_t *kept = NULL;
     if (rc >= 0) {
@@ -242,11 +279,15 @@ static int32_t find_borders(lm_placement *p, lm_segment *s)
     const lm_graph *g = &p->graph;
     size_t last = s->first_step + s->n_steps;
     s->inputs = LM_ARENA_ARRAY(&p->arena, uint32_t, p->n_segments == 1 ? 1 : g->n_slots);
-    s->outputs = LM_ARENA_ARRAY(&p->arena, uint32_t, p->n_segments == 1 ? 1 : g->n_slots);
+    s->outputs = LM_ARENA_ARRAY(&p->arena, uint32_t, p->n_segments == 1 ? 3 : g->n_slots);
     if (s->inputs == NULL || s->outputs == NULL)
         return LLM_E_MEMORY;
     if (p->n_segments == 1) {
         s->outputs[s->n_outputs++] = g->result;
+        if (p->best_ids != LM_NONE) {
+            s->outputs[s->n_outputs++] = p->best_ids;
+            s->outputs[s->n_outputs++] = p->best_values;
+        }
         return LLM_OK;
     }
     for (uint32_t slot = 0; slot < g->n_slots; slot++) {
@@ -254,7 +295,8 @@ static int32_t find_borders(lm_placement *p, lm_segment *s)
         bool before = touches(g, 0, s->first_step, slot, true);
         if (before && touches(g, s->first_step, last, slot, false))
             s->inputs[s->n_inputs++] = slot;
-        if (inside && (slot == g->result || touches(g, last, g->n_steps, slot, false)))
+        bool wanted = slot == g->result || slot == p->best_ids || slot == p->best_values;
+        if (inside && (wanted || touches(g, last, g->n_steps, slot, false)))
             s->outputs[s->n_outputs++] = slot;
     }
     return LLM_OK;

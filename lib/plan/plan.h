@@ -7,6 +7,9 @@
 #include "base/os.h"
 #include "model/model.h"
 
+/* So many of the largest logits are enough for most samplers, and far less to bring home than all. */
+#define LM_BEST 128u
+
 /* --- placement: decided before a byte is loaded ------------------------------------------------------ */
 
 /* A straight piece of the graph for one device, lowered as that device asked. */
@@ -36,6 +39,8 @@ typedef struct lm_placement {
     lm_graph graph;         /* the decode graph, lowered */
     lm_segment *segments;
     uint32_t n_segments;
+    /* The best of each row of the result, for devices that the host cannot look into; LM_NONE. */
+    uint32_t best_ids, best_values;
     bool exact;      /* every step has exact numerics where it is placed */
     uint64_t budget; /* hard, over all devices; 0: none */
     _Atomic bool loaded;
@@ -107,9 +112,17 @@ void lm_programs_destroy(lm_programs *p);
 /* Does the device hold this cache entry? */
 bool lm_programs_holds(const lm_programs *p, uint32_t device, uint32_t cache);
 
-/* Runs all segments in order and waits. `rows` receives the `n_rows` result rows ([n_wanted] or [n_seqs]),
- * readable until the next run. */
-int32_t lm_programs_run(lm_programs *p, const lm_run *run, uint32_t n_rows, const float **rows);
+/* Result rows, readable until the next run: whole, or (rows NULL) the largest of each. */
+typedef struct lm_result {
+    const float *rows;       /* [n_rows, width] */
+    const int32_t *best_ids; /* [n_rows, LM_BEST] */
+    const float *best;
+} lm_result;
+
+/* Runs all segments in order and waits. `n_rows`: [n_wanted] or [n_seqs]. `best`: the best of each row
+ * are enough, if that is less to bring home. */
+int32_t lm_programs_run(lm_programs *p, const lm_run *run, uint32_t n_rows, bool best,
+                        lm_result *out);
 
 /* Storage for so many pages of a group; one page copied onto another: on every device that holds some. */
 int32_t lm_programs_grow(lm_programs *p, uint32_t group, uint32_t pages);

@@ -141,12 +141,13 @@ static int32_t create_caches(lm_programs *p)
     return LLM_OK;
 }
 
-/* One slot at a time crosses between devices. */
+/* One slot at a time crosses between devices; the best come home as two. */
 static int32_t create_staging(lm_programs *p)
 {
     const lm_placement *place = p->placement;
     const uint32_t rows[] = {p->shape.limits.rows, p->shape.limits.wanted, p->shape.limits.seqs};
-    uint64_t most = 0;
+    uint64_t most =
+        place->best_ids == LM_NONE ? 0 : (uint64_t)p->shape.limits.wanted * LM_BEST * 8u;
     for (uint32_t i = 0; i < place->n_segments; i++) {
         const lm_segment *s = &place->segments[i];
         for (uint32_t k = 0; k < s->n_outputs; k++) {
@@ -292,28 +293,44 @@ static int32_t run_segments(lm_programs *p, const lm_run *run)
     return LLM_OK;
 }
 
-static int32_t read_result(lm_programs *p, uint32_t n_rows, const float **rows)
+/* Where the host may look itself there is nothing to bring. */
+static int32_t read_slot(lm_programs *p, uint32_t slot, uint32_t n_rows, void *into,
+                         const void **out)
 {
     const lm_placement *place = p->placement;
     uint32_t last = place->n_segments - 1, device = place->segments[last].device;
-    uint32_t slot = place->graph.result;
     lm_device *d = place->devices[device].device;
-    *rows = d->backend->slot_host(d, p->programs[last], slot);
-    if (*rows != NULL)
+    *out = d->backend->slot_host(d, p->programs[last], slot);
+    if (*out != NULL)
         return LLM_OK;
     size_t bytes = (size_t)n_rows * place->graph.slots[slot].width * 4u;
-    LM_TRY(d->backend->slot_read(d, p->queues[device], p->programs[last], slot, p->staging, bytes));
-    LM_TRY(wait(p, device));
-    *rows = p->staging;
-    return LLM_OK;
+    *out = into;
+    return d->backend->slot_read(d, p->queues[device], p->programs[last], slot, into, bytes);
 }
 
-int32_t lm_programs_run(lm_programs *p, const lm_run *run, uint32_t n_rows, const float **rows)
+static int32_t read_result(lm_programs *p, uint32_t n_rows, bool best, lm_result *out)
 {
+    const lm_placement *place = p->placement;
+    const void *ids = NULL, *values;
+    uint32_t device = place->segments[place->n_segments - 1].device;
+    best = best && place->best_ids != LM_NONE;
+    uint32_t slot = best ? place->best_values : place->graph.result;
+    int32_t *behind = (int32_t *)p->staging + (size_t)n_rows * LM_BEST;
+    if (best)
+        LM_TRY(read_slot(p, place->best_ids, n_rows, behind, &ids));
+    LM_TRY(read_slot(p, slot, n_rows, p->staging, &values));
+    *out = best ? (lm_result){.best_ids = ids, .best = values} : (lm_result){.rows = values};
+    return wait(p, device);
+}
+
+int32_t lm_programs_run(lm_programs *p, const lm_run *run, uint32_t n_rows, bool best,
+                        lm_result *out)
+{
+    memset(out, 0, sizeof *out);
     lm_placement_enter(p->placement);
     int32_t rc = run_segments(p, run);
     if (rc >= 0 && n_rows > 0)
-        rc = read_result(p, n_rows, rows);
+        rc = read_result(p, n_rows, best, out);
     lm_placement_leave(p->placement);
     return rc;
 }

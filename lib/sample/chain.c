@@ -165,34 +165,61 @@ int32_t lm_chain_reserve(lm_chain *chain, uint32_t n_vocab)
     return LLM_OK;
 }
 
-static int32_t load(const lm_chain *chain, const float *logits, uint32_t n_vocab, lm_candidates *c)
+static int32_t bad_logit(int32_t token, float logit)
+{
+    return lm_fail(
+        LLM_E_NUMERIC,
+        "the logit of token %d is %s: the model's arithmetic has failed; check the model "
+        "file, or try another device or cache type",
+        (int)token, isnan(logit) ? "NaN" : "+Inf");
+}
+
+/* `ids` NULL: the logits of all tokens in order. */
+static int32_t load(const lm_chain *chain, const int32_t *ids, const float *logits, uint32_t n,
+                    lm_candidates *c)
 {
     *c = (lm_candidates){.items = chain->items, .by_token = chain->by_token, .chosen = -1};
-    for (uint32_t i = 0; i < n_vocab; i++) {
-        float logit = logits[i];
-        if (!(logit < INFINITY))
-            return lm_fail(LLM_E_NUMERIC,
-                           "the logit of token %u is %s: the model's arithmetic has failed; check "
-                           "the model file, or try another device or cache type",
-                           (unsigned)i, isnan(logit) ? "NaN" : "+Inf");
-        if (logit > -INFINITY)
-            c->items[c->count++] = (lm_candidate){.id = (int32_t)i, .logit = logit};
+    for (uint32_t i = 0; i < n; i++) {
+        int32_t id = ids == NULL ? (int32_t)i : ids[i];
+        if (!(logits[i] < INFINITY))
+            return bad_logit(id, logits[i]);
+        if (logits[i] > -INFINITY)
+            c->items[c->count++] = (lm_candidate){.id = id, .logit = logits[i]};
     }
+    if (ids != NULL)
+        c->n_sorted = c->count;
     if (c->count == 0)
         return lm_fail(LLM_E_NUMERIC,
                        "all %u logits are -Inf: no token is possible; a mask allows nothing, or "
                        "the model's arithmetic has failed",
-                       (unsigned)n_vocab);
+                       (unsigned)n);
     return LLM_OK;
 }
 
-int32_t lm_chain_pick(lm_chain *chain, const float *logits, uint32_t n_vocab,
-                      const int32_t *history, size_t n_history,
-                      const struct lm_tokenizer *tokenizer, int32_t *token)
+static int32_t choose(lm_chain *chain, lm_candidates *c, lm_sample_context *context)
 {
-    if (n_vocab > chain->reserved)
-        return lm_fail(LLM_E_INTERNAL, "the chain has room for %u logits and was given %u",
-                       (unsigned)chain->reserved, (unsigned)n_vocab);
+    for (size_t i = 0; i < chain->n_links && c->chosen < 0; i++) {
+        const lm_chain_link *link = &chain->links[i];
+        context->stream = i + 1;
+        LM_TRY(link->class_->apply(link->state, context, c));
+        if (c->count == 0)
+            return lm_fail(LLM_E_NUMERIC, "the sampler '%s' has removed every candidate",
+                           link->class_->name);
+    }
+    if (c->chosen < 0 && chain->n_links == 0)
+        c->chosen = c->items[lm_candidates_best(c)].id;
+    else if (c->chosen < 0)
+        lm_candidates_draw(c, context);
+    return LLM_OK;
+}
+
+int32_t lm_chain_pick_best(lm_chain *chain, const int32_t *ids, const float *logits, uint32_t n,
+                           uint32_t n_vocab, const int32_t *history, size_t n_history,
+                           const struct lm_tokenizer *tokenizer, int32_t *token)
+{
+    if (n_vocab > chain->reserved || n > n_vocab)
+        return lm_fail(LLM_E_INTERNAL, "the chain has room for %u logits and was given %u of %u",
+                       (unsigned)chain->reserved, (unsigned)n, (unsigned)n_vocab);
     lm_sample_context context = {.history = history,
                                  .n_history = n_history,
                                  .seed = chain->seed,
@@ -200,21 +227,26 @@ int32_t lm_chain_pick(lm_chain *chain, const float *logits, uint32_t n_vocab,
                                  .n_vocab = n_vocab,
                                  .tokenizer = tokenizer};
     lm_candidates c;
-    LM_TRY(load(chain, logits, n_vocab, &c));
-    for (size_t i = 0; i < chain->n_links && c.chosen < 0; i++) {
-        const lm_chain_link *link = &chain->links[i];
-        context.stream = i + 1;
-        LM_TRY(link->class_->apply(link->state, &context, &c));
-        if (c.count == 0)
-            return lm_fail(LLM_E_NUMERIC, "the sampler '%s' has removed every candidate",
-                           link->class_->name);
-    }
-    if (c.chosen < 0 && chain->n_links == 0)
-        c.chosen = c.items[lm_candidates_best(&c)].id;
-    else if (c.chosen < 0)
-        lm_candidates_draw(&c, &context);
+    LM_TRY(load(chain, ids, logits, n, &c));
+    LM_TRY(choose(chain, &c, &context));
     *token = c.chosen;
     return LLM_OK;
+}
+
+int32_t lm_chain_pick(lm_chain *chain, const float *logits, uint32_t n_vocab,
+                      const int32_t *history, size_t n_history,
+                      const struct lm_tokenizer *tokenizer, int32_t *token)
+{
+    return lm_chain_pick_best(chain, NULL, logits, n_vocab, n_vocab, history, n_history, tokenizer,
+                              token);
+}
+
+uint32_t lm_chain_enough(const lm_chain *chain)
+{
+    if (chain->n_links == 0)
+        return 1;
+    const lm_chain_link *first = &chain->links[0];
+    return first->class_->enough == NULL ? 0 : first->class_->enough(first->state);
 }
 
 void lm_chain_accept(lm_chain *chain, int32_t token)

@@ -59,6 +59,8 @@ typedef struct lm_sampler_class {
     /* Makes room for a vocabulary, so that `apply` allocates nothing. May be NULL. */
     int32_t (*reserve)(void *state, lm_allocator *alloc, uint32_t n_vocab);
     int32_t (*apply)(void *state, const lm_sample_context *context, lm_candidates *c);
+    /* As the first of a chain: so many of the best candidates are enough, 0: all. NULL: all. */
+    uint32_t (*enough)(const void *state);
     void (*accept)(void *state, int32_t token); /* may be NULL */
     void (*reset)(void *state);                 /* may be NULL: a new generation */
 } lm_sampler_class;
@@ -86,6 +88,13 @@ int32_t lm_chain_reserve(lm_chain *chain, uint32_t n_vocab);
 int32_t lm_chain_pick(lm_chain *chain, const float *logits, uint32_t n_vocab,
                       const int32_t *history, size_t n_history,
                       const struct lm_tokenizer *tokenizer, int32_t *token);
+/* How many of the best logits are enough for a choice; 0: all. */
+uint32_t lm_chain_enough(const lm_chain *chain);
+/* The same from the `n` best alone, in falling order, the lower id first among equals; at least as many as
+ * lm_chain_enough says, or all there are. */
+int32_t lm_chain_pick_best(lm_chain *chain, const int32_t *ids, const float *logits, uint32_t n,
+                           uint32_t n_vocab, const int32_t *history, size_t n_history,
+                           const struct lm_tokenizer *tokenizer, int32_t *token);
 /* Tells every sampler which token was taken, and moves the draw counter. */
 void lm_chain_accept(lm_chain *chain, int32_t token);
 

@@ -9,7 +9,14 @@ static int32_t apply(void *state, const lm_sample_context *context, lm_candidate
     return LLM_OK;
 }
 
+static uint32_t enough(const void *state)
+{
+    (void)state;
+    return 1;
+}
+
 const lm_sampler_class lm_sampler_greedy = {
     .name = "greedy",
+    .enough = enough,
     .apply = apply,
 };

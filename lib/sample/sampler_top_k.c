@@ -20,8 +20,14 @@ static int32_t apply(void *state, const lm_sample_context *context, lm_candidate
     return LLM_OK;
 }
 
+static uint32_t enough(const void *state)
+{
+    return (uint32_t)((const top_k_state *)state)->k;
+}
+
 const lm_sampler_class lm_sampler_top_k = {
     .name = "top-k",
+    .enough = enough,
     .state_size = sizeof(top_k_state),
     .defaults = &(const top_k_state){.k = 40},
     .rows = rows,

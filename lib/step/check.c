@@ -296,9 +296,9 @@ static int32_t check_heads(const context *c)
     return LLM_OK;
 }
 
-static int32_t check_sample_row(const context *c)
+static int32_t check_best(const context *c)
 {
-    WANT(c, width_out(c, 0) == 1);
+    WANT(c, width_out(c, 0) <= width_in(c, 0) && width_out(c, 1) == width_out(c, 0));
     return LLM_OK;
 }
 
@@ -368,7 +368,7 @@ static int32_t (*const checks[LM_STEP_COUNT])(const context *c) = {
     [LM_STEP_SCAN_STATE] = check_state,
     [LM_STEP_POOL] = check_same_width,
     [LM_STEP_TAP] = check_same_width,
-    [LM_STEP_SAMPLE_ROW] = check_sample_row,
+    [LM_STEP_BEST] = check_best,
     [LM_STEP_ALL_REDUCE] = check_same_width,
     [LM_STEP_QKV_ROPE_APPEND] = check_qkv,
     [LM_STEP_ATTN_OUT] = check_attn_out,

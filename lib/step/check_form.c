@@ -37,7 +37,7 @@ static const struct form {
     [LM_STEP_SCAN_STATE] = {2, 0, 1, LM_ROWS_ALL, AS_INPUT, 0},
     [LM_STEP_POOL] = {1, 0, 1, LM_ROWS_ALL, LM_ROWS_SEQS, 0},
     [LM_STEP_TAP] = {1, 0, 1, LM_ROWS_ALL, LM_ROWS_WANTED, 0},
-    [LM_STEP_SAMPLE_ROW] = {1, 0, 1, ANY, AS_INPUT, OUT(0)},
+    [LM_STEP_BEST] = {1, 0, 2, ANY, AS_INPUT, OUT(0)},
     [LM_STEP_ALL_REDUCE] = {1, 0, 1, ANY, AS_INPUT, 0},
     [LM_STEP_QKV_ROPE_APPEND] = {1, 0, 1, LM_ROWS_ALL, AS_INPUT, 0},
     [LM_STEP_ATTN_OUT] = {1, 1, 1, ANY, AS_INPUT, 0},
@@ -45,7 +45,6 @@ static const struct form {
     [LM_STEP_MOE_FFN] = {1, 1, 1, ANY, AS_INPUT, 0},
     [LM_STEP_MLA_ATTN] = {1, 1, 1, LM_ROWS_ALL, AS_INPUT, 0},
     [LM_STEP_HEAD] = {1, 0, 1, LM_ROWS_ALL, LM_ROWS_WANTED, 0},
-    [LM_STEP_SAMPLE] = {1, 0, 1, ANY, AS_INPUT, OUT(0)},
 };
 
 typedef struct context {

@@ -186,15 +186,14 @@ enum { LM_EMBED_TOKENS, LM_EMBED_POSITIONS, LM_EMBED_CONSTANT /* row 0, for toke
     X(SCAN_STATE, 0, "out = recurrence over in0 (x, B, C) and in1 (dt) [scan]")                    \
     X(POOL, 0, "out[seqs] = pooled in [pool]")                                                     \
     X(TAP, 0, "copies a slot's wanted rows out when the run asks [tap]")                           \
-    X(SAMPLE_ROW, 0, "out (i32) = token chosen from in0 logits on the device")                     \
+    X(BEST, 0, "out0 ids (i32), out1 values: the largest of each row of in0, NaN before all")      \
     X(ALL_REDUCE, 0, "out = sum of in over the devices that share the step")                       \
     X(QKV_ROPE_APPEND, 1, "out = rotated queries of in; keys and values into the cache [qkv]")     \
     X(ATTN_OUT, 1, "out = Wo attention(in0) + in1; in1 may be absent [attn_out]")                  \
     X(GLU_FFN, 1, "out = Wdown(act(Wgate in0) * Wup in0) + in1; in1 may be absent [ffn]")          \
     X(MOE_FFN, 1, "out = routed experts of in0 + shared ones + in1; in1 may be absent [moe]")      \
     X(MLA_ATTN, 1, "out = latent attention of in0 + in1 [mla]")                                    \
-    X(HEAD, 1, "out[wanted] = logits of the wanted rows of in [head]")                             \
-    X(SAMPLE, 1, "out (i32) = the sampler chain on the device")
+    X(HEAD, 1, "out[wanted] = logits of the wanted rows of in [head]")
 
 enum {
 #define X(name, coarse, text) LM_STEP_##name,

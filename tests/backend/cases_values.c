@@ -58,12 +58,23 @@ static void build_sum(rig_model *m, uint32_t kind)
     rig_output(m, out);
 }
 
-static void build_sample(rig_model *m, uint32_t variant)
+/* Variant: how many of how many. Behind a ReLU, so that there are equals. */
+static const struct {
+    uint32_t k, n;
+} bests[] = {{1, 96}, {128, 1500}, {77, 77}};
+
+static void build_best(rig_model *m, uint32_t variant)
 {
-    (void)variant;
-    uint32_t in = rig_input(m, 96), out = lm_build_slot(&m->b, 1, LM_ROWS_ALL, LM_SLOT_I32);
-    lm_step step = rig_make(LM_STEP_SAMPLE_ROW, in, LM_NONE, out);
+    uint32_t k = bests[variant].k, in = rig_input(m, bests[variant].n);
+    uint32_t ids = lm_build_slot(&m->b, k, LM_ROWS_ALL, LM_SLOT_I32), out = rig_slot(m, k);
+    uint32_t cut = rig_slot(m, bests[variant].n);
+    lm_step relu = rig_make(LM_STEP_ACT_MUL, in, LM_NONE, cut);
+    lm_step step = rig_make(LM_STEP_BEST, cut, LM_NONE, ids);
+    relu.u.act.act = LM_ACT_RELU;
+    step.out[1] = out;
+    rig_step(m, &relu);
     rig_step(m, &step);
+    rig_output(m, ids);
     rig_output(m, out);
 }
 
@@ -137,7 +148,9 @@ static const rig_case list[] = {
     {"add", build_sum, LM_STEP_ADD, LM_STEP_ADD, false, false},
     {"row_add", build_sum, LM_STEP_ROW_ADD, LM_STEP_ROW_ADD, false, false},
     {"all_reduce", build_sum, LM_STEP_ALL_REDUCE, LM_STEP_ALL_REDUCE, false, false},
-    {"sample_row", build_sample, 0, LM_STEP_SAMPLE_ROW, false, false},
+    {"best one", build_best, 0, LM_STEP_BEST, false, false},
+    {"best some", build_best, 1, LM_STEP_BEST, false, false},
+    {"best all", build_best, 2, LM_STEP_BEST, false, false},
     {"scale", build_scale, 0, LM_STEP_SCALE, false, false},
     {"scale capped", build_scale, 1, LM_STEP_SCALE, false, false},
     ACT(NONE),

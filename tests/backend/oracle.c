@@ -151,13 +151,20 @@ static void pool(oracle *o, const lm_step *s, uint32_t t)
     }
 }
 
-static void sample(oracle *o, const lm_step *s, uint32_t t)
+/* By rank: how many stand before a value. */
+static void best(oracle *o, const lm_step *s, uint32_t t)
 {
-    uint32_t best = 0;
-    for (uint32_t c = 0; c < width(o, s->in[0]); c++)
-        if (row(o, s->in[0], t)[c] > row(o, s->in[0], t)[best])
-            best = c;
-    row(o, s->out[0], t)[0] = best;
+    const double *in = row(o, s->in[0], t);
+    uint32_t n = width(o, s->in[0]);
+    for (uint32_t c = 0; c < n; c++) {
+        uint32_t rank = 0;
+        for (uint32_t other = 0; other < n; other++)
+            rank += in[other] > in[c] || (in[other] == in[c] && other < c);
+        if (rank < width(o, s->out[0])) {
+            row(o, s->out[0], t)[rank] = c;
+            row(o, s->out[1], t)[rank] = in[c];
+        }
+    }
 }
 
 /* --- products --------------------------------------------------------------------------------- */
@@ -416,7 +423,7 @@ static void (*const formulas[LM_STEP_COUNT])(oracle *o, const lm_step *s, uint32
     [LM_STEP_SCAN_STATE] = scan,
     [LM_STEP_POOL] = pool,
     [LM_STEP_TAP] = take_over,
-    [LM_STEP_SAMPLE_ROW] = sample,
+    [LM_STEP_BEST] = best,
     [LM_STEP_ALL_REDUCE] = take_over,
 };
 

@@ -16,7 +16,7 @@ static const struct {
     {LM_STEP_CONCAT, 0, 0},
     {LM_STEP_TAP, 0, 0},
     {LM_STEP_ALL_REDUCE, 0, 0},
-    {LM_STEP_SAMPLE_ROW, 0, 0},
+    {LM_STEP_BEST, 0, 0},
     {LM_STEP_ADD, 0, 0}, /* one rounding, the same everywhere */
     {LM_STEP_ROW_ADD, 0, 0},
     {LM_STEP_SCALE, 5e-7, 0}, /* a hyperbolic tangent */

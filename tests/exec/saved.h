@@ -27,7 +27,7 @@ enum {
     AT_LENGTH = 56,
     AT_COMPUTED = 60,
     AT_ROWS = 64,
-    AT_LOGITS = 68,
+    AT_KNOWN = 68,
     AT_CHAIN_BYTES = 72,
     AT_CACHE_BYTES = 80,
     AT_IDS = 88

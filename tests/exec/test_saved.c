@@ -234,7 +234,7 @@ static void test_saved__nothing_or_not_computed(void **state)
     feed(&from, 30, 3);
     assert_ok(llm_session_rewind(from.s, 20)); /* no logits at hand */
     saved = save(&from);
-    assert_int_equal(get_u32(&saved, AT_LOGITS), 0);
+    assert_int_equal(get_u32(&saved, AT_KNOWN), 0);
     assert_ok(load(&to, &saved));
     check_same_logits(&from, &to);
     free(saved.data);

@@ -146,10 +146,10 @@ static void test_saved_hostile__counts_that_disagree(void **state)
         {AT_COMPUTED, UINT32_MAX, LLM_E_FORMAT},
         {AT_ROWS, 1, LLM_E_FORMAT},
         {AT_ROWS, UINT32_MAX, LLM_E_FORMAT},
-        {AT_LOGITS, n - 1, LLM_E_FORMAT},
-        {AT_LOGITS, n + 1, LLM_E_FORMAT},
-        {AT_LOGITS, UINT32_MAX, LLM_E_FORMAT},
-        {AT_LOGITS, 0, LLM_E_FORMAT},
+        {AT_KNOWN, 3, LLM_E_FORMAT},
+        {AT_KNOWN, 1, LLM_E_FORMAT},
+        {AT_KNOWN, UINT32_MAX, LLM_E_FORMAT},
+        {AT_KNOWN, 0, LLM_E_FORMAT},
         {AT_CHAIN_BYTES, 32, LLM_E_FORMAT},
         {AT_CHAIN_BYTES + 4, UINT32_MAX, LLM_E_FORMAT},
         {AT_CACHE_BYTES, 0, LLM_E_FORMAT},
@@ -197,8 +197,8 @@ static void test_saved_hostile__parts_that_add_up_falsely(void **state)
     }
     /* fewer tokens computed, with the bytes of all: the cache does not match them */
     blob forged = copy(&p.saved);
-    uint32_t logits = get_u32(&forged, AT_LOGITS) * 4;
-    put_u32(&forged, AT_LOGITS, 0);
+    uint32_t logits = p.to.n_vocab * 4;
+    put_u32(&forged, AT_KNOWN, 0);
     put_u32(&forged, AT_COMPUTED, 5);
     add_u64(&forged, AT_CACHE_BYTES, logits);
     seal(&forged);

@@ -192,14 +192,15 @@ static void ends(every_kind *k, uint32_t x)
 {
     uint32_t tapped = lm_build_slot(&k->b, WIDTH, LM_ROWS_WANTED, LM_SLOT_F32);
     uint32_t some = lm_build_slot(&k->b, WIDTH, LM_ROWS_WANTED, LM_SLOT_F32);
-    uint32_t token = lm_build_slot(&k->b, 1, LM_ROWS_WANTED, LM_SLOT_I32);
+    uint32_t ids = lm_build_slot(&k->b, 5, LM_ROWS_WANTED, LM_SLOT_I32);
+    uint32_t best = lm_build_slot(&k->b, 5, LM_ROWS_WANTED, LM_SLOT_F32);
     step(k, (lm_step){0}, LM_STEP_TAP, x, LM_NONE, tapped, LM_NONE);
     step(k, (lm_step){0}, LM_STEP_GATHER_ROWS, x, LM_NONE, some, LM_NONE);
     lm_emit_pool(&k->b, x, LM_POOL_MEAN);
     lm_norm last = norm(k, WIDTH);
     lm_linear out = linear(k, WORDS, WIDTH);
     uint32_t logits = lm_emit_head(&k->b, x, &last, &out, 30);
-    step(k, (lm_step){0}, LM_STEP_SAMPLE_ROW, logits, LM_NONE, token, LM_NONE);
+    step(k, (lm_step){0}, LM_STEP_BEST, logits, LM_NONE, ids, best);
 }
 
 void every_kind_init(every_kind *k)
