@@ -19,6 +19,12 @@ static const struct {
 #ifdef LCPU_HAVE_NEON
     {LCPU_NEON, lcpu_fill_neon},
 #endif
+#ifdef LCPU_HAVE_NEON_DOTPROD
+    {LCPU_NEON | LCPU_NEON_DOTPROD, lcpu_fill_neon_dotprod},
+#endif
+#ifdef LCPU_HAVE_NEON_I8MM
+    {LCPU_NEON | LCPU_NEON_DOTPROD | LCPU_NEON_I8MM, lcpu_fill_neon_i8mm},
+#endif
 };
 
 void lcpu_kernels_init(lcpu_kernels *k, uint64_t features)
