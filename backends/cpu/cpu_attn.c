@@ -9,9 +9,11 @@
 
 #define TILE          LCPU_ATTN_SLOTS
 #define GROUP         16u /* slots decoded together: none crosses the border of a page */
+#define MOST          LCPU_ATTN_QUERIES
+#define FEW           8u /* queries that use keys and values where they lie */
 #define SPLIT         512u
-#define BLOCK_QUERIES 96u /* queries of a block, unless one row has more */
-#define SPLIT_ROWS    8u  /* with at most this many rows splits are tasks */
+#define BLOCK_QUERIES 192u /* queries of a block, unless one row has more */
+#define SPLIT_ROWS    8u   /* with at most this many rows splits are tasks */
 
 typedef struct block {
     uint32_t first, count; /* rows of the slot */
@@ -21,7 +23,8 @@ typedef struct block {
 typedef struct desk {
     float *rows;          /* [GROUP, k_stride] keys as they come */
     float *keys, *values; /* [k_stride, TILE], [TILE, v_stride] */
-    float *scores;        /* [LCPU_ATTN_QUERIES, TILE] */
+    float *scores;        /* [MOST, TILE] */
+    float *queries;       /* [queries, k_dim]: near each other, whatever the width of a row */
     const float **query;  /* [queries] */
     uint32_t *row;        /* [queries] of the run */
     uint64_t *visible;    /* [queries] of the tile */
@@ -40,6 +43,7 @@ typedef struct job {
     uint32_t shared;             /* query heads per key head */
     uint32_t k_stride, v_stride; /* of decoded rows */
     uint32_t block_rows, queries;
+    const lcpu_attn_direct *direct[2]; /* for keys and for values; both or none */
     block *blocks;
     uint32_t n_blocks;
     uint32_t n_splits; /* of the longest row */
@@ -57,7 +61,8 @@ static desk carve_desk(const job *j, lcpu_carve *c)
     d.rows = lcpu_take(c, GROUP * k * f);
     d.keys = lcpu_take(c, TILE * k * f);
     d.values = lcpu_take(c, TILE * v * f);
-    d.scores = lcpu_take(c, LCPU_ATTN_QUERIES * TILE * f);
+    d.scores = lcpu_take(c, MOST * TILE * f);
+    d.queries = lcpu_take(c, q * j->a->k_dim * f);
     d.query = lcpu_take(c, q * sizeof *d.query);
     d.row = lcpu_take(c, q * sizeof *d.row);
     d.visible = lcpu_take(c, q * sizeof *d.visible);
@@ -139,6 +144,7 @@ static void load_group(const job *j, const lhost_view *view, int part, uint32_t 
             decode(lhost_view_at(view, part, slot + k, head), to + (size_t)k * stride, p->dim);
 }
 
+/* Puts the block's tile on the desk. */
 static void load_tile(const job *j, const desk *d, const lhost_view *view, uint32_t head,
                       uint32_t tile, uint64_t mask)
 {
@@ -147,24 +153,6 @@ static void load_tile(const job *j, const desk *d, const lhost_view *view, uint3
         load_group(j, view, 0, head, slot, bits, j->k_stride, d->rows);
         j->d->k.attn_keys(d->rows, j->k_stride, d->keys + k);
         load_group(j, view, 1, head, slot, bits, j->v_stride, d->values + (size_t)k * j->v_stride);
-    }
-}
-
-/* Asks for a tile that lies wholly in pages of the sequence. */
-static void fetch_tile(const job *j, const lhost_view *view, uint32_t head, uint32_t tile)
-{
-    const lm_run_pages *pages = view->pages;
-    uint32_t tokens = view->cache->page_tokens, first = tile * TILE, end = first + TILE;
-    if (first / tokens < pages->first_page ||
-        (end - 1) / tokens - pages->first_page >= pages->n_pages)
-        return;
-    for (int part = 0; part < 2; part++) {
-        const lhost_part *p = &view->member->parts[part];
-        if (p->token_stride != p->head_bytes)
-            return;
-        for (uint32_t slot = first; slot < end; slot += GROUP)
-            j->d->k.prefetch(lhost_view_at(view, part, slot, head),
-                             (size_t)(GROUP * p->head_bytes));
     }
 }
 
@@ -178,34 +166,44 @@ static void bias(const job *j, const desk *d, uint32_t q, uint32_t tile, float *
         scores[k] -= d->slope[q] * fabsf(slot - (float)(tile * TILE + k));
 }
 
-/* Some queries of the block from `q` on against the tile on the desk. */
-static void walk_queries(const job *j, const desk *d, uint32_t q, uint32_t n, uint32_t tile)
+/* Some queries of the block from `q` on against a tile: `t` says where that lies. */
+static void walk_queries(const job *j, const desk *d, lcpu_attn_tile t, uint32_t q, uint32_t tile,
+                         void (*scores)(const lcpu_attn_tile *),
+                         void (*mix)(const lcpu_attn_tile *))
 {
-    const lcpu_kernels *k = &j->d->k;
-    lcpu_attn_tile t = {.keys = d->keys,
-                        .values = d->values,
-                        .k_dim = j->a->k_dim,
-                        .v_stride = j->v_stride,
-                        .scale = j->a->scale,
-                        .n = n,
-                        .query = d->query + q,
-                        .visible = d->visible + q,
-                        .scores = d->scores,
-                        .m = d->m + q,
-                        .l = d->l + (size_t)q * 16,
-                        .o = d->o + (size_t)q * j->v_stride};
-    k->attn_scores(&t);
+    t.query = d->query + q;
+    t.visible = d->visible + q;
+    t.m = d->m + q;
+    t.l = d->l + (size_t)q * 16;
+    t.o = d->o + (size_t)q * j->v_stride;
+    scores(&t);
     if (j->a->softcap > 0)
-        k->softcap(d->scores, 1, j->a->softcap, d->scores, (size_t)n * TILE);
-    for (uint32_t i = 0; i < n; i++)
+        j->d->k.softcap(d->scores, 1, j->a->softcap, d->scores, (size_t)t.n * TILE);
+    for (uint32_t i = 0; i < t.n; i++)
         if (d->slope[q + i] != 0)
             bias(j, d, q + i, tile, d->scores + (size_t)i * TILE);
-    k->attn_mix(&t);
+    mix(&t);
+}
+
+/* Where the rows of a whole tile lie, and those of the next when the sequence has them. */
+static void find_rows(const lhost_view *view, int part, uint32_t head, uint32_t tile,
+                      lcpu_attn_rows *rows)
+{
+    const lm_run_pages *pages = view->pages;
+    uint32_t tokens = view->cache->page_tokens;
+    rows->stride = (size_t)view->member->parts[part].token_stride;
+    for (uint32_t i = 0; i < TILE / GROUP; i++) {
+        uint32_t slot = tile * TILE + i * GROUP, later = slot + TILE;
+        rows->at[i] = rows->next[i] = lhost_view_at(view, part, slot, head);
+        if (later / tokens - pages->first_page < pages->n_pages)
+            rows->next[i] = lhost_view_at(view, part, later, head);
+    }
 }
 
 static void walk_tile(const job *j, const desk *d, const lhost_view *view, uint32_t head,
                       uint32_t n, uint32_t tile)
 {
+    const lcpu_kernels *k = &j->d->k;
     uint64_t any = 0;
     for (uint32_t q = 0; q < n; q++) {
         d->visible[q] = q % j->shared != 0 ? d->visible[q - 1] : visible_mask(j, d->row[q], tile);
@@ -213,10 +211,24 @@ static void walk_tile(const job *j, const desk *d, const lhost_view *view, uint3
     }
     if (any == 0)
         return;
+    lcpu_attn_tile t = {.keys = d->keys,
+                        .values = d->values,
+                        .k_dim = j->a->k_dim,
+                        .v_stride = j->v_stride,
+                        .scale = j->a->scale,
+                        .n = n,
+                        .scores = d->scores};
+    if (n <= FEW && any == UINT64_MAX && j->direct[0] != NULL) {
+        find_rows(view, 0, head, tile, &t.k_rows);
+        find_rows(view, 1, head, tile, &t.v_rows);
+        walk_queries(j, d, t, 0, tile, j->direct[0]->scores, j->direct[1]->mix);
+        return;
+    }
     load_tile(j, d, view, head, tile, any);
-    fetch_tile(j, view, head, tile + 1);
-    for (uint32_t q = 0; q < n; q += LCPU_ATTN_QUERIES)
-        walk_queries(j, d, q, n - q < LCPU_ATTN_QUERIES ? n - q : LCPU_ATTN_QUERIES, tile);
+    for (uint32_t q = 0; q < n; q += MOST) {
+        t.n = n - q < MOST ? n - q : MOST;
+        walk_queries(j, d, t, q, tile, k->attn_scores, k->attn_mix);
+    }
 }
 
 /* Afterwards the first of a query's sums is all of them. */
@@ -282,7 +294,8 @@ static desk prepare(const job *j, const block *b, uint32_t head, uint32_t worker
     desk d = carve_desk(j, &c);
     for (uint32_t q = 0; q < b->count * j->shared; q++) {
         uint32_t i = b->first + q / j->shared, h = head * j->shared + q % j->shared;
-        d.query[q] = j->in + ((size_t)i * j->a->heads + h) * j->a->k_dim;
+        const float *from = j->in + ((size_t)i * j->a->heads + h) * j->a->k_dim;
+        d.query[q] = memcpy(d.queries + (size_t)q * j->a->k_dim, from, j->a->k_dim * sizeof *from);
         d.row[q] = lhost_run_row(j->r, j->step->in[0], i);
         d.slope[q] = alibi_slope(j->a, h);
     }
@@ -371,6 +384,17 @@ static void find_blocks(job *j, uint32_t rows)
     j->n_splits = (longest + SPLIT - 1) / SPLIT;
 }
 
+static void find_direct(job *j)
+{
+    const lm_cache *c = j->r->program->caches[j->r->program->network->caches[j->a->cache].group];
+    const lhost_part *parts = c->members[c->member_of[j->a->cache]].parts;
+    for (int i = 0; i < 2; i++)
+        j->direct[i] =
+            parts[i].dim % 32 == 0 ? lcpu_attn_direct_of(&j->d->k, parts[i].format) : NULL;
+    if (j->direct[0] == NULL || j->direct[1] == NULL)
+        j->direct[0] = j->direct[1] = NULL;
+}
+
 int32_t lcpu_attn(lhost_run *r, const lm_step *step)
 {
     uint32_t rows = lhost_rows(r, step->in[0]);
@@ -384,6 +408,7 @@ int32_t lcpu_attn(lhost_run *r, const lm_step *step)
     lcpu_carve c = {lhost_scratch(r), 0};
     carve(&j, rows, r->program->context, &c);
     find_blocks(&j, rows);
+    find_direct(&j);
     if (j.n_splits == 1 || rows > SPLIT_ROWS) {
         lcpu_team_run(j.d->team, j.n_blocks * j.a->kv_heads, run_block, &j);
         return LLM_OK;

@@ -8,7 +8,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { S = LCPU_ATTN_SLOTS, DIM = 48, WIDE = 83, STRIDE = 96 };
+enum { S = LCPU_ATTN_SLOTS, DIM = 48, WIDE = 83, STRIDE = 160 };
 
 /* --- keys and scores -------------------------------------------------------------------------- */
 
@@ -66,7 +66,7 @@ static void check_scores(const lcpu_kernels *k, uint32_t dim, uint32_t n, int ki
 static void scores(void **state)
 {
     (void)state;
-    static const uint32_t dims[] = {1, 16, 40, 64, 96};
+    static const uint32_t dims[] = {1, 16, 40, 64, 160};
     for (size_t level = 0; level < n_levels; level++) {
         lcpu_kernels k = kernels_of(level);
         for (size_t i = 0; i < sizeof dims / sizeof dims[0]; i++)
@@ -311,12 +311,98 @@ static void together(void **state)
     }
 }
 
+/* --- straight from the cache ------------------------------------------------------------------ */
+
+enum { FEW = 8 };
+
+/* One head of a tile in a format, sixteen slots at each of four places, and the same decoded. */
+typedef struct cached {
+    uint8_t rows[4][16 * STRIDE * 4];
+    float keys[STRIDE * S], values[S * STRIDE];
+    size_t stride;
+} cached;
+
+static void fill_cached(const lcpu_kernels *k, const lm_format *f, uint32_t dim, cached *c)
+{
+    static float plain[16 * STRIDE], back[16 * STRIDE];
+    c->stride = dim / f->block * f->bytes;
+    for (uint32_t i = 0; i < 4; i++) {
+        numbers(plain, (size_t)16 * dim, NORMAL, i + dim);
+        plain[3] = 0;
+        f->encode(plain, NULL, c->rows[i], (size_t)16 * dim);
+        f->decode(c->rows[i], back, (size_t)16 * dim);
+        k->attn_keys(back, dim, c->keys + (size_t)i * 16);
+        memcpy(c->values + (size_t)i * 16 * dim, back, (size_t)16 * dim * sizeof back[0]);
+    }
+}
+
+static void check_direct(const lcpu_kernels *k, const lm_format *f, uint32_t dim, uint32_t n)
+{
+    static cached c;
+    static crowd straight, decoded;
+    static float x[FEW][STRIDE];
+    const float *query[FEW];
+    const lcpu_attn_direct *direct = lcpu_attn_direct_of(k, f);
+    assert_non_null(direct);
+    fill_cached(k, f, dim, &c);
+    fill_crowd(&straight);
+    for (uint32_t q = 0; q < n; q++) {
+        numbers(x[q], dim, q == 1 ? SPIKES : NORMAL, q + 70);
+        query[q] = x[q];
+        straight.visible[q] = q % 5 == 2 ? UINT64_MAX >> 9 : UINT64_MAX;
+    }
+    decoded = straight;
+    lcpu_attn_tile t = {.keys = c.keys,
+                        .values = c.values,
+                        .k_dim = dim,
+                        .v_stride = dim,
+                        .scale = 0.1f,
+                        .n = n,
+                        .query = query,
+                        .visible = decoded.visible,
+                        .scores = decoded.scores,
+                        .m = decoded.m,
+                        .l = decoded.l,
+                        .o = decoded.o};
+    k->attn_scores(&t);
+    k->attn_mix(&t);
+    t.keys = t.values = NULL;
+    t.k_rows.stride = t.v_rows.stride = c.stride;
+    for (uint32_t i = 0; i < 4; i++)
+        t.k_rows.at[i] = t.k_rows.next[i] = t.v_rows.at[i] = t.v_rows.next[i] = c.rows[i];
+    t.visible = straight.visible;
+    t.scores = straight.scores;
+    t.m = straight.m;
+    t.l = straight.l;
+    t.o = straight.o;
+    direct->scores(&t);
+    direct->mix(&t);
+    assert_memory_equal(&straight, &decoded, sizeof straight);
+}
+
+static void straight_is_decoded(void **state)
+{
+    (void)state;
+    static const uint32_t formats[] = {LM_F32, LM_F16, LM_BF16, LM_Q8_0};
+    for (size_t level = 0; level < n_levels; level++) {
+        lcpu_kernels k = kernels_of(level);
+        for (size_t i = 0; i < sizeof formats / sizeof formats[0]; i++)
+            for (uint32_t dim = 32; dim <= STRIDE; dim += 32)
+                for (uint32_t n = 1; n <= FEW; n++)
+                    check_direct(&k, lm_format_by_id(formats[i]), dim, n);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(keys_are_turned), cmocka_unit_test(scores),
-        cmocka_unit_test(mixtures),        cmocka_unit_test(portable_is_canonical),
-        cmocka_unit_test(wrong_numbers),   cmocka_unit_test(together),
+        cmocka_unit_test(keys_are_turned),
+        cmocka_unit_test(scores),
+        cmocka_unit_test(mixtures),
+        cmocka_unit_test(portable_is_canonical),
+        cmocka_unit_test(wrong_numbers),
+        cmocka_unit_test(together),
+        cmocka_unit_test(straight_is_decoded),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -1,19 +1,43 @@
 /* attn_lanes - attention over one tile of 64 slots, written once over a type of sixteen lanes.
  * Whoever includes it defines before: `lanes` and the functions lanes_zero, _set, _load, _store,
- * _add, _mul, _mac (x * y + sum), _max (x > y ? x : y), _pick (bit set ? x : y), _transpose (16 by
- * 16), and SCORE_Q, SCORE_V, MIX_Q, MIX_V, the sizes of tiles that its registers hold. Scores have
+ * _add, _sub, _mul, _mac (x * y + sum), _max (x > y ? x : y), _pick (bit set ? x : y), _largest (of
+ * sixteen), _exponent (the power of two of a shifted number, see lcpu_exp), _transpose (16 by 16), _load_f16, _load_bf16, _load_i8 (sixteen bytes), _set_f16, _gather_f16, and SCORE_Q, SCORE_V, MIX_Q, MIX_V, the sizes of tiles that its registers hold. Scores have
  * slots as lanes, outputs the columns of values, so neither needs a sum across lanes. */
 #ifndef LM_BACKENDS_CPU_KERNELS_ATTN_LANES_H
 #define LM_BACKENDS_CPU_KERNELS_ATTN_LANES_H
 
 #include "backends/cpu/kernels/kernels.h"
 #include "backends/cpu/kernels/math.h"
+#include "quant/q_legacy.h"
 
-#define SLOTS  LCPU_ATTN_SLOTS
-#define LANES  16u
-#define INLINE static inline __attribute__((always_inline))
+#define SLOTS   LCPU_ATTN_SLOTS
+#define LANES   16u
+#define QUERIES ((LCPU_ATTN_QUERIES + LANES - 1) / LANES * LANES)
+#define INLINE  static inline __attribute__((always_inline))
 /* A loop that is written out, so that its arrays become registers. */
 #define EACH(i, count) _Pragma("GCC unroll 8") for (uint32_t i = 0; i < (count); i++)
+
+/* A register tile with as many queries as are left, of the sizes that a set holds. */
+#define SOME_OF(left, most, call)                                                                  \
+    switch ((left) < (most) ? (left) : (most)) {                                                   \
+    case 1:                                                                                        \
+        call(1);                                                                                   \
+        break;                                                                                     \
+    case 2:                                                                                        \
+        call(2);                                                                                   \
+        break;                                                                                     \
+    case 3:                                                                                        \
+        call((most) < 3 ? (most) : 3);                                                             \
+        break;                                                                                     \
+    case 4:                                                                                        \
+        call((most) < 4 ? (most) : 4);                                                             \
+        break;                                                                                     \
+    case 5:                                                                                        \
+        call((most) < 5 ? (most) : 5);                                                             \
+        break;                                                                                     \
+    default:                                                                                       \
+        call(most);                                                                                \
+    }
 
 /* --- keys ------------------------------------------------------------------------------------- */
 
@@ -57,28 +81,6 @@ INLINE void score(const lcpu_attn_tile *t, uint32_t q, uint32_t Q, uint32_t firs
                         lanes_mul(sum[r][i], scale));
 }
 
-/* A register tile with as many queries as are left, of the sizes that a set holds. */
-#define SOME_OF(left, most, call)                                                                  \
-    switch ((left) < (most) ? (left) : (most)) {                                                   \
-    case 1:                                                                                        \
-        call(1);                                                                                   \
-        break;                                                                                     \
-    case 2:                                                                                        \
-        call(2);                                                                                   \
-        break;                                                                                     \
-    case 3:                                                                                        \
-        call((most) < 3 ? (most) : 3);                                                             \
-        break;                                                                                     \
-    case 4:                                                                                        \
-        call((most) < 4 ? (most) : 4);                                                             \
-        break;                                                                                     \
-    case 5:                                                                                        \
-        call((most) < 5 ? (most) : 5);                                                             \
-        break;                                                                                     \
-    default:                                                                                       \
-        call(most);                                                                                \
-    }
-
 static void attn_scores(const lcpu_attn_tile *t)
 {
 #define SCORE(Q) score(t, q, Q, first, SCORE_V)
@@ -95,23 +97,36 @@ static inline uint32_t bits_of(uint64_t visible, uint32_t first)
     return (uint32_t)(visible >> first) & 0xffffu;
 }
 
+/* lcpu_exp of what is not above 0, or NaN: the same operations. */
+INLINE lanes exp_of(lanes x)
+{
+    lanes inside = lanes_max(lanes_set(LCPU_EXP_LOW), x), magic = lanes_set(LCPU_EXP_MAGIC);
+    lanes shifted = lanes_mac(inside, lanes_set(LCPU_EXP_LOG2E), magic);
+    lanes n = lanes_sub(shifted, magic);
+    lanes r = lanes_mac(n, lanes_set(-LCPU_EXP_LN2_A), inside);
+    r = lanes_mac(n, lanes_set(-LCPU_EXP_LN2_B), r);
+    lanes p = lanes_set(lcpu_exp_terms[0]);
+    EACH (i, 5)
+        p = lanes_mac(p, r, lanes_set(lcpu_exp_terms[i + 1]));
+    p = lanes_add(lanes_mac(p, lanes_mul(r, r), r), lanes_set(1.0f));
+    return lanes_mul(p, lanes_exponent(shifted));
+}
+
 /* The largest score so far; what the exponentials are taken against and how far it moved. */
-static inline float shift_of(const lcpu_attn_tile *t, uint32_t q, float *moved)
+INLINE float shift_of(const lcpu_attn_tile *t, uint32_t q, float *moved)
 {
     const float *s = t->scores + (size_t)q * SLOTS;
     uint64_t visible = t->visible[q];
-    lanes none = lanes_set(-INFINITY), most = none;
+    lanes most = lanes_set(t->m[q]);
     /* NaN is not larger than anything and does not count. */
-    for (uint32_t j = 0; j < SLOTS; j += LANES)
-        most = lanes_max(lanes_pick(bits_of(visible, j), lanes_load(s + j), none), most);
-    float lane[LANES], largest = t->m[q];
-    lanes_store(lane, most);
-    for (uint32_t i = 0; i < 8; i++)
-        lane[i] = lane[i] > lane[i + 8] ? lane[i] : lane[i + 8];
-    for (uint32_t i = 0; i < 4; i++)
-        lane[i] = lane[i] > lane[i + 4] ? lane[i] : lane[i + 4];
-    for (uint32_t i = 0; i < 4; i++)
-        largest = lane[i] > largest ? lane[i] : largest;
+    if (visible == UINT64_MAX)
+        EACH (i, SLOTS / LANES)
+            most = lanes_max(lanes_load(s + i * LANES), most);
+    else
+        EACH (i, SLOTS / LANES)
+            most = lanes_max(
+                lanes_pick(bits_of(visible, i * LANES), lanes_load(s + i * LANES), most), most);
+    float largest = lanes_largest(most);
     /* All that is seen so far is minus infinity or NaN: exp must not meet inf - inf. */
     float shift = largest == -INFINITY ? 0 : largest;
     *moved = t->m[q] - shift;
@@ -120,30 +135,49 @@ static inline float shift_of(const lcpu_attn_tile *t, uint32_t q, float *moved)
 }
 
 /* The weights in place of the scores, and their sums by lane. */
-static inline void weigh(const lcpu_attn_tile *t, uint32_t q, float shift, float correction)
+INLINE void weigh(const lcpu_attn_tile *t, uint32_t q, float shift, float correction)
 {
     float *p = t->scores + (size_t)q * SLOTS, *l = t->l + (size_t)q * LANES;
     uint64_t visible = t->visible[q];
-    for (uint32_t j = 0; j < SLOTS; j++)
-        p[j] = lcpu_exp(p[j] - shift);
+    lanes weight[SLOTS / LANES], center = lanes_set(shift);
+    EACH (i, SLOTS / LANES)
+        weight[i] = exp_of(lanes_sub(lanes_load(p + i * LANES), center));
     if (visible != UINT64_MAX)
-        for (uint32_t j = 0; j < SLOTS; j += LANES)
-            lanes_store(p + j, lanes_pick(bits_of(visible, j), lanes_load(p + j), lanes_zero()));
-    lanes sum = lanes_load(p);
-    for (uint32_t j = LANES; j < SLOTS; j += LANES)
-        sum = lanes_add(sum, lanes_load(p + j));
+        EACH (i, SLOTS / LANES)
+            weight[i] = lanes_pick(bits_of(visible, i * LANES), weight[i], lanes_zero());
+    lanes sum = weight[0];
+    EACH (i, SLOTS / LANES) {
+        lanes_store(p + i * LANES, weight[i]);
+        sum = i == 0 ? sum : lanes_add(sum, weight[i]);
+    }
     lanes_store(l, lanes_mac(lanes_load(l), lanes_set(correction), sum));
 }
 
 /* --- outputs ---------------------------------------------------------------------------------- */
 
+/* Sixteen columns of a slot's values. */
+typedef lanes (*value_fn)(const lcpu_attn_tile *t, uint32_t slot, uint32_t column);
+
+INLINE lanes tile_value(const lcpu_attn_tile *t, uint32_t slot, uint32_t column)
+{
+    return lanes_load(t->values + (size_t)slot * t->v_stride + column);
+}
+
+/* Asks for what will be read next, while V times sixteen columns of a slot are used. */
+typedef void (*ahead_fn)(const lcpu_attn_tile *t, uint32_t slot, uint32_t first, uint32_t V);
+
+INLINE void no_ahead(const lcpu_attn_tile *t, uint32_t slot, uint32_t first, uint32_t V)
+{
+    (void)t, (void)slot, (void)first, (void)V;
+}
+
 /* One slot's values, V times sixteen columns, into the outputs of Q queries. */
 #define MIX_SLOT(j)                                                                                \
     do {                                                                                           \
-        const float *value = t->values + (size_t)(j)*t->v_stride + first;                          \
-        lanes v[MIX_V];                                                                            \
+        lanes v[2 * MIX_V];                                                                        \
+        ahead(t, j, first, V);                                                                     \
         EACH (i, V)                                                                                \
-            v[i] = lanes_load(value + i * LANES);                                                  \
+            v[i] = value(t, j, first + i * LANES);                                                 \
         EACH (r, Q) {                                                                              \
             lanes weight = lanes_set(p[r * SLOTS + (j)]);                                          \
             EACH (i, V)                                                                            \
@@ -153,9 +187,9 @@ static inline void weigh(const lcpu_attn_tile *t, uint32_t q, float shift, float
 
 /* V times sixteen columns from `first` on for Q queries from `q` on, which all see `visible`. */
 INLINE void mix(const lcpu_attn_tile *t, const float *correction, uint32_t q, uint32_t Q,
-                uint64_t visible, uint32_t first, uint32_t V)
+                uint32_t first, uint32_t V, value_fn value, ahead_fn ahead)
 {
-    lanes o[MIX_Q][MIX_V];
+    lanes o[MIX_Q][2 * MIX_V];
     const float *p = t->scores + (size_t)q * SLOTS;
     float *out = t->o + (size_t)q * t->v_stride + first;
     EACH (r, Q) {
@@ -163,24 +197,28 @@ INLINE void mix(const lcpu_attn_tile *t, const float *correction, uint32_t q, ui
         EACH (i, V)
             o[r][i] = lanes_mul(lanes_load(out + r * t->v_stride + i * LANES), factor);
     }
-    if (visible == UINT64_MAX)
+    if (t->visible[q] == UINT64_MAX)
         for (uint32_t j = 0; j < SLOTS; j++)
             MIX_SLOT(j);
     else
-        for (uint64_t left = visible; left != 0; left &= left - 1)
+        for (uint64_t left = t->visible[q]; left != 0; left &= left - 1)
             MIX_SLOT((uint32_t)__builtin_ctzll(left));
     EACH (r, Q)
         EACH (i, V)
             lanes_store(out + r * t->v_stride + i * LANES, o[r][i]);
 }
 
-INLINE void mix_columns(const lcpu_attn_tile *t, const float *correction, uint32_t q, uint32_t Q)
+INLINE void mix_columns(const lcpu_attn_tile *t, const float *correction, uint32_t q, uint32_t Q,
+                        value_fn value, ahead_fn ahead)
 {
     uint32_t first = 0;
+    if (Q <= MIX_Q / 2)
+        for (; first + 2 * MIX_V * LANES <= t->v_stride; first += 2 * MIX_V * LANES)
+            mix(t, correction, q, Q, first, 2 * MIX_V, value, ahead);
     for (; first + MIX_V * LANES <= t->v_stride; first += MIX_V * LANES)
-        mix(t, correction, q, Q, t->visible[q], first, MIX_V);
+        mix(t, correction, q, Q, first, MIX_V, value, ahead);
     for (; first < t->v_stride; first += LANES)
-        mix(t, correction, q, Q, t->visible[q], first, 1);
+        mix(t, correction, q, Q, first, 1, value, ahead);
 }
 
 /* How many queries from `q` on see the same slots. */
@@ -192,20 +230,20 @@ static uint32_t same_sight(const lcpu_attn_tile *t, uint32_t q)
     return count;
 }
 
-static void attn_mix(const lcpu_attn_tile *t)
+INLINE void mix_tile(const lcpu_attn_tile *t, value_fn value, ahead_fn ahead)
 {
-    float shift[LCPU_ATTN_QUERIES], correction[LCPU_ATTN_QUERIES] = {0};
+    float shift[QUERIES], correction[QUERIES] = {0};
     for (uint32_t q = 0; q < t->n; q++)
         if (t->visible[q] != 0)
             shift[q] = shift_of(t, q, &correction[q]);
-    for (uint32_t q = 0; q < LCPU_ATTN_QUERIES; q++)
-        correction[q] = lcpu_exp(correction[q]);
+    for (uint32_t q = 0; q < t->n; q += LANES)
+        lanes_store(correction + q, exp_of(lanes_load(correction + q)));
     for (uint32_t q = 0; q < t->n; q++)
         if (t->visible[q] != 0)
             weigh(t, q, shift[q], correction[q]);
     for (uint32_t q = 0; q < t->n;) {
         uint32_t count = same_sight(t, q);
-#define MIX(Q) mix_columns(t, correction, q, Q)
+#define MIX(Q) mix_columns(t, correction, q, Q, value, ahead)
         if (t->visible[q] != 0)
             SOME_OF(count, MIX_Q, MIX)
 #undef MIX
@@ -213,11 +251,134 @@ static void attn_mix(const lcpu_attn_tile *t)
     }
 }
 
+static void attn_mix(const lcpu_attn_tile *t)
+{
+    mix_tile(t, tile_value, no_ahead);
+}
+
+/* --- straight from the cache ------------------------------------------------------------------ */
+
+/* Sixteen values of a row from `column` on. */
+typedef lanes (*row_fn)(const uint8_t *row, uint32_t column);
+
+/* Q queries from `q` on against sixteen slots of `bits` per value; with `scales` `load` leaves
+ * those of q8_0 out. */
+INLINE void score_rows(const lcpu_attn_tile *t, uint32_t q, uint32_t Q, uint32_t place, row_fn load,
+                       uint32_t bits, bool scales)
+{
+    const uint8_t *rows = t->k_rows.at[place], *next = t->k_rows.next[place];
+    size_t stride = t->k_rows.stride;
+    lanes sum[SCORE_Q], scale = lanes_zero();
+    EACH (r, Q)
+        sum[r] = lanes_zero();
+    for (uint32_t d = 0; d < t->k_dim; d += LANES) {
+        lanes x[LANES];
+        for (uint32_t j = 0; j < LANES; j++) {
+            x[j] = load(rows + j * stride, d);
+            if (j * bits % 32 == 0)
+                LCPU_PREFETCH(next + (size_t)(d + j) * 2 * bits);
+        }
+        lanes_transpose(x);
+        if (scales && d % 32 == 0)
+            scale = lanes_gather_f16(rows + d / 32 * sizeof(lm_block_q8_0), stride);
+        for (uint32_t j = 0; j < LANES; j++) {
+            x[j] = scales ? lanes_mul(x[j], scale) : x[j];
+            EACH (r, Q)
+                sum[r] = lanes_mac(x[j], lanes_set(t->query[q + r][d + j]), sum[r]);
+        }
+    }
+    EACH (r, Q)
+        lanes_store(t->scores + (size_t)(q + r) * SLOTS + place * LANES,
+                    lanes_mul(sum[r], lanes_set(t->scale)));
+}
+
+INLINE void score_direct(const lcpu_attn_tile *t, row_fn load, uint32_t bits, bool scales)
+{
+#define SCORE(Q) score_rows(t, q, Q, place, load, bits, scales)
+    for (uint32_t place = 0; place < SLOTS / LANES; place++)
+        for (uint32_t q = 0; q < t->n; q += SCORE_Q)
+            SOME_OF(t->n - q, SCORE_Q, SCORE)
+#undef SCORE
+}
+
+INLINE lanes row_value(const lcpu_attn_tile *t, uint32_t slot, uint32_t column, row_fn load)
+{
+    return load(t->v_rows.at[slot / LANES] + slot % LANES * t->v_rows.stride, column);
+}
+
+/* Asks for as much of the next tile as is used of this one, in the order of memory. */
+INLINE void row_ahead(const lcpu_attn_tile *t, uint32_t slot, uint32_t first, uint32_t V,
+                      uint32_t bits)
+{
+    const uint8_t *next = t->v_rows.next[slot / LANES] + (size_t)LANES * first * bits / 8;
+    for (uint32_t i = 0; i < V * LANES * bits / 8; i += 64)
+        LCPU_PREFETCH(next + (size_t)(slot % LANES) * V * LANES * bits / 8 + i);
+}
+
+#define DIRECT(name, bits, scales)                                                                 \
+    INLINE lanes value_##name(const lcpu_attn_tile *t, uint32_t slot, uint32_t column)             \
+    {                                                                                              \
+        return row_value(t, slot, column, row_##name);                                             \
+    }                                                                                              \
+    INLINE void ahead_##name(const lcpu_attn_tile *t, uint32_t slot, uint32_t first, uint32_t V)   \
+    {                                                                                              \
+        row_ahead(t, slot, first, V, bits);                                                        \
+    }                                                                                              \
+    static void scores_##name(const lcpu_attn_tile *t)                                             \
+    {                                                                                              \
+        score_direct(t, key_##name, bits, scales);                                                 \
+    }                                                                                              \
+    static void mix_##name(const lcpu_attn_tile *t)                                                \
+    {                                                                                              \
+        mix_tile(t, value_##name, ahead_##name);                                                   \
+    }
+
+INLINE lanes row_f32(const uint8_t *row, uint32_t column)
+{
+    return lanes_load((const float *)(const void *)row + column);
+}
+
+INLINE lanes row_f16(const uint8_t *row, uint32_t column)
+{
+    return lanes_load_f16(row + (size_t)column * 2);
+}
+
+INLINE lanes row_bf16(const uint8_t *row, uint32_t column)
+{
+    return lanes_load_bf16(row + (size_t)column * 2);
+}
+
+INLINE lanes row_q8_0(const uint8_t *row, uint32_t column)
+{
+    const lm_block_q8_0 *b = (const lm_block_q8_0 *)(const void *)row + column / 32;
+    return lanes_mul(lanes_load_i8(b->q + column % 32), lanes_set_f16(&b->d));
+}
+
+/* Keys get their scales when they are turned: one vector for sixteen slots. */
+INLINE lanes key_q8_0(const uint8_t *row, uint32_t column)
+{
+    const lm_block_q8_0 *b = (const lm_block_q8_0 *)(const void *)row + column / 32;
+    return lanes_load_i8(b->q + column % 32);
+}
+
+#define key_f32  row_f32
+#define key_f16  row_f16
+#define key_bf16 row_bf16
+
+DIRECT(f32, 32, false)
+DIRECT(f16, 16, false)
+DIRECT(bf16, 16, false)
+DIRECT(q8_0, 8, true) /* and a half: a line is asked for now and then twice */
+
 static void attn_fill(lcpu_kernels *k)
 {
     k->attn_keys = attn_keys;
     k->attn_scores = attn_scores;
     k->attn_mix = attn_mix;
+    k->attn_direct[0] = (lcpu_attn_direct){LM_F16, scores_f16, mix_f16};
+    k->attn_direct[1] = (lcpu_attn_direct){LM_BF16, scores_bf16, mix_bf16};
+    k->attn_direct[2] = (lcpu_attn_direct){LM_F32, scores_f32, mix_f32};
+    k->attn_direct[3] = (lcpu_attn_direct){LM_Q8_0, scores_q8_0, mix_q8_0};
 }
 
 #endif

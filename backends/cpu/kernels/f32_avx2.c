@@ -1,4 +1,6 @@
 /* f32_avx2.c - the f32 kernels with AVX2 and FMA: sixteen lanes are two registers. */
+#include "backends/cpu/kernels/math.h"
+
 #include <immintrin.h>
 #include <stdint.h>
 #include <string.h>
@@ -81,6 +83,26 @@ static inline lanes lanes_pick(uint32_t bits, lanes x, lanes y)
     return (lanes){eight_picked(bits, x.low, y.low), eight_picked(bits >> 8, x.high, y.high)};
 }
 
+static inline float lanes_largest(lanes x)
+{
+    __m256 eight = _mm256_max_ps(x.low, x.high);
+    __m128 four = _mm_max_ps(_mm256_castps256_ps128(eight), _mm256_extractf128_ps(eight, 1));
+    __m128 two = _mm_max_ps(four, _mm_movehl_ps(four, four));
+    return _mm_cvtss_f32(_mm_max_ss(two, _mm_movehdup_ps(two)));
+}
+
+static inline __m256 eight_exponents(__m256 shifted)
+{
+    __m256i one = _mm256_set1_epi32(LCPU_EXP_ONE);
+    return _mm256_castsi256_ps(
+        _mm256_slli_epi32(_mm256_sub_epi32(_mm256_castps_si256(shifted), one), 23));
+}
+
+static inline lanes lanes_exponent(lanes shifted)
+{
+    return (lanes){eight_exponents(shifted.low), eight_exponents(shifted.high)};
+}
+
 static inline float lanes_reduce(lanes x)
 {
     __m256 eight = _mm256_add_ps(x.low, x.high);
@@ -123,9 +145,19 @@ static inline lanes lanes_load_i8(const int8_t *from)
 
 static inline lanes lanes_set_f16(const void *from)
 {
-    uint16_t bits;
+    int16_t bits;
     memcpy(&bits, from, sizeof bits);
-    return lanes_set(_cvtsh_ss(bits));
+    __m256 eight = _mm256_cvtph_ps(_mm_set1_epi16(bits));
+    return (lanes){eight, eight};
+}
+
+/* Sixteen halves `stride` bytes apart. */
+static inline lanes lanes_gather_f16(const uint8_t *from, size_t stride)
+{
+    uint8_t halves[32];
+    for (int i = 0; i < 16; i++)
+        memcpy(halves + 2 * i, from + i * stride, 2);
+    return lanes_load_f16(halves);
 }
 
 static inline void transpose_eight(__m256 x[8])

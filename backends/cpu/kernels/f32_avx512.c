@@ -1,4 +1,6 @@
 /* f32_avx512.c - the f32 kernels with AVX-512: sixteen lanes are one register. */
+#include "backends/cpu/kernels/math.h"
+
 #include <immintrin.h>
 #include <stdint.h>
 #include <string.h>
@@ -68,6 +70,18 @@ static inline lanes lanes_pick(uint32_t bits, lanes x, lanes y)
     return _mm512_mask_blend_ps((__mmask16)bits, y, x);
 }
 
+static inline float lanes_largest(lanes x)
+{
+    return _mm512_reduce_max_ps(x);
+}
+
+static inline lanes lanes_exponent(lanes shifted)
+{
+    __m512i one = _mm512_set1_epi32(LCPU_EXP_ONE);
+    return _mm512_castsi512_ps(
+        _mm512_slli_epi32(_mm512_sub_epi32(_mm512_castps_si512(shifted), one), 23));
+}
+
 static inline float lanes_reduce(lanes x)
 {
     __m256 eight = _mm256_add_ps(_mm512_castps512_ps256(x), _mm512_extractf32x8_ps(x, 1));
@@ -95,9 +109,17 @@ static inline lanes lanes_load_i8(const int8_t *from)
 
 static inline lanes lanes_set_f16(const void *from)
 {
-    uint16_t bits;
+    int16_t bits;
     memcpy(&bits, from, sizeof bits);
-    return _mm512_set1_ps(_cvtsh_ss(bits));
+    return _mm512_cvtph_ps(_mm256_set1_epi16(bits));
+}
+
+/* Sixteen halves `stride` bytes apart. */
+static inline lanes lanes_gather_f16(const uint8_t *from, size_t stride)
+{
+    __m512i each = _mm512_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15);
+    __m512i at = _mm512_mullo_epi32(each, _mm512_set1_epi32((int)stride));
+    return _mm512_cvtph_ps(_mm512_cvtepi32_epi16(_mm512_i32gather_epi32(at, from, 1)));
 }
 
 /* Four by four within each quarter, then the quarters. */

@@ -1,13 +1,11 @@
 /* f32_lanes - the f32 kernels of the sets with fused multiply-add, written once over a type of
- * sixteen lanes. Whoever includes it defines before what attn_lanes.h asks for and _sub, _load_f16,
- * _load_bf16, _set_f16, _load_i8 (sixteen bytes), _load_some, and TILE_W, TILE_X, the size of a tile of
+ * sixteen lanes. Whoever includes it defines before what attn_lanes.h asks for and _load_some, and TILE_W, TILE_X, the size of a tile of
  * products that its registers hold. */
 #ifndef LM_BACKENDS_CPU_KERNELS_F32_LANES_H
 #define LM_BACKENDS_CPU_KERNELS_F32_LANES_H
 
 #include "backends/cpu/kernels/attn_lanes.h"
 #include "backends/cpu/kernels/values.h"
-#include "quant/q_legacy.h"
 
 /* --- products --------------------------------------------------------------------------------- */
 

@@ -128,12 +128,6 @@ float lcpu_portable_sum_squares(const float *x, float mean, uint32_t n)
     return lcpu_reduce16(sum);
 }
 
-static void prefetch(const void *at, size_t bytes)
-{
-    for (size_t i = 0; i < bytes; i += 64)
-        __builtin_prefetch((const uint8_t *)at + i);
-}
-
 void lcpu_fill_portable(lcpu_kernels *k)
 {
     k->f16_decode = lcpu_portable_f16_decode;
@@ -142,7 +136,6 @@ void lcpu_fill_portable(lcpu_kernels *k)
     k->f32_matmul = lcpu_portable_f32_matmul;
     k->sum = lcpu_portable_sum;
     k->sum_squares = lcpu_portable_sum_squares;
-    k->prefetch = prefetch;
     values_fill(k);
     lcpu_fill_portable_attn(k);
     lcpu_fill_portable_int8(k);

@@ -56,3 +56,11 @@ lcpu_decode_fn lcpu_decoder_of(const lcpu_kernels *k, const lm_format *format)
         return k->q8_0_decode;
     return format->decode;
 }
+
+const lcpu_attn_direct *lcpu_attn_direct_of(const lcpu_kernels *k, const lm_format *format)
+{
+    for (uint32_t i = 0; i < sizeof k->attn_direct / sizeof k->attn_direct[0]; i++)
+        if (k->attn_direct[i].mix != NULL && k->attn_direct[i].id == format->id)
+            return &k->attn_direct[i];
+    return NULL;
+}

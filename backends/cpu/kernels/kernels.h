@@ -22,6 +22,12 @@ enum {
 
 uint64_t lcpu_features(void); /* of this processor */
 
+#if defined(__GNUC__)
+#define LCPU_PREFETCH(at) __builtin_prefetch(at, 0, 2) /* into the second cache */
+#else
+#define LCPU_PREFETCH(at) ((void)(at))
+#endif
+
 /* --- kernels ---------------------------------------------------------------------------------- */
 
 /* Values of one row of weights or one head of a cache to f32. */
@@ -61,13 +67,21 @@ typedef struct lcpu_int8 {
 } lcpu_int8;
 
 #define LCPU_ATTN_SLOTS   64u /* of a tile */
-#define LCPU_ATTN_QUERIES 24u /* at once at most */
+#define LCPU_ATTN_QUERIES 12u /* at once at most */
+
+/* One head of a tile's slots where they lie in the cache: sixteen rows at each of four places, and
+ * those of the tile to be read next. */
+typedef struct lcpu_attn_rows {
+    const uint8_t *at[4], *next[4];
+    size_t stride; /* bytes */
+} lcpu_attn_rows;
 
 /* Queries against one tile of a split, see attn_paged. */
 typedef struct lcpu_attn_tile {
-    const float *keys;        /* [k_dim, 64] */
-    const float *values;      /* [64, v_stride] */
-    uint32_t k_dim, v_stride; /* the second a multiple of 16 */
+    const float *keys;             /* [k_dim, 64] */
+    const float *values;           /* [64, v_stride] */
+    lcpu_attn_rows k_rows, v_rows; /* instead, for lcpu_attn_direct */
+    uint32_t k_dim, v_stride;      /* the second a multiple of 16 */
     float scale;
     uint32_t n;                /* queries */
     const float *const *query; /* [n] */
@@ -76,6 +90,13 @@ typedef struct lcpu_attn_tile {
     float *m, *l,
         *o; /* [n], [n, 16], [n, v_stride]: maximum, sums and output of the split so far */
 } lcpu_attn_tile;
+
+/* Straight from the cache's rows, for few queries; dimensions are multiples of 32. */
+typedef struct lcpu_attn_direct {
+    uint32_t id; /* of the storage format */
+    void (*scores)(const lcpu_attn_tile *t);
+    void (*mix)(const lcpu_attn_tile *t);
+} lcpu_attn_direct;
 
 typedef struct lcpu_kernels {
     lcpu_decode_fn f16_decode, bf16_decode, q8_0_decode;
@@ -86,7 +107,8 @@ typedef struct lcpu_kernels {
     void (*attn_keys)(const float *rows, uint32_t stride, float *to);
     void (*attn_scores)(const lcpu_attn_tile *t); /* scaled products */
     void (*attn_mix)(const lcpu_attn_tile *t);    /* final scores to weights; m, l and o */
-    float (*sum)(const float *x, uint32_t n);     /* sum16 */
+    lcpu_attn_direct attn_direct[4];
+    float (*sum)(const float *x, uint32_t n);                     /* sum16 */
     float (*sum_squares)(const float *x, float mean, uint32_t n); /* sum16 of (x - mean)^2 */
     void (*act)(uint32_t act, const float *x, const float *factor, float *out, size_t n);
     void (*softcap)(const float *x, float scale, float cap, float *out, size_t n);
@@ -101,6 +123,8 @@ void lcpu_kernels_init(lcpu_kernels *k, uint64_t features);
 const lcpu_int8_format *lcpu_int8_of(const lcpu_kernels *k, const lm_format *format);
 /* The decoder of a format: a kernel, or the format's own. */
 lcpu_decode_fn lcpu_decoder_of(const lcpu_kernels *k, const lm_format *format);
+/* NULL: decode first. */
+const lcpu_attn_direct *lcpu_attn_direct_of(const lcpu_kernels *k, const lm_format *format);
 
 /* --- sets, each in files of its own ----------------------------------------------------------- */
 

@@ -7,30 +7,40 @@
 
 #include <math.h>
 
-#define LCPU_EXP_LOW  -87.33f /* 0 below */
-#define LCPU_EXP_HIGH 88.37f  /* infinity above */
+/* The mac of the instruction set this is compiled for. */
+#if defined(__FMA__) || defined(__ARM_FEATURE_FMA)
+#define LCPU_MAC(x, y, sum) __builtin_fmaf(x, y, sum)
+#else
+#define LCPU_MAC(x, y, sum) ((x) * (y) + (sum))
+#endif
+
+#define LCPU_EXP_LOW   -88.0f /* below -87.68 the power of two is 0 */
+#define LCPU_EXP_HIGH  88.37f /* infinity above */
+#define LCPU_EXP_LOG2E 1.44269504088896341f
+#define LCPU_EXP_MAGIC                                                                             \
+    12582912.0f /* adding 1.5 * 2^23 rounds and leaves an integer in the low bits */
+#define LCPU_EXP_LN2_A 0.693359375f
+#define LCPU_EXP_LN2_B -2.12194440e-4f
+#define LCPU_EXP_ONE   0x4b3fff81u /* bits of the magic number less 127 */
+
+static const float lcpu_exp_terms[] = {1.9875691500e-4f, 1.3981999507e-3f, 8.3334519073e-3f,
+                                       4.1665795894e-2f, 1.6666665459e-1f, 5.0000001201e-1f};
 
 static inline float lcpu_exp(float x)
 {
-    /* NaN fails both comparisons and is put back at the end. */
-    float inside = x > LCPU_EXP_LOW ? x : LCPU_EXP_LOW;
-    inside = inside < LCPU_EXP_HIGH ? inside : LCPU_EXP_HIGH;
-    /* Adding 1.5 * 2^23 rounds to an integer and leaves it in the low bits. */
-    float shifted = inside * 1.44269504088896341f + 12582912.0f;
-    float n = shifted - 12582912.0f;
-    float r = (inside - n * 0.693359375f) - n * -2.12194440e-4f;
-    float p = 1.9875691500e-4f;
-    p = p * r + 1.3981999507e-3f;
-    p = p * r + 8.3334519073e-3f;
-    p = p * r + 4.1665795894e-2f;
-    p = p * r + 1.6666665459e-1f;
-    p = p * r + 5.0000001201e-1f;
-    p = p * (r * r) + r + 1.0f;
-    uint32_t exponent = (lm_f32_bits(shifted) - 0x4b400000u + 127u) << 23;
-    float y = p * lm_f32_from_bits(exponent);
-    y = x < LCPU_EXP_LOW ? 0.0f : y;
-    y = x > LCPU_EXP_HIGH ? INFINITY : y;
-    return x != x ? x : y;
+    /* NaN fails both comparisons and stays. */
+    float inside = LCPU_EXP_LOW > x ? LCPU_EXP_LOW : x;
+    inside = LCPU_EXP_HIGH < inside ? LCPU_EXP_HIGH : inside;
+    float shifted = LCPU_MAC(inside, LCPU_EXP_LOG2E, LCPU_EXP_MAGIC);
+    float n = shifted - LCPU_EXP_MAGIC;
+    float r = LCPU_MAC(n, -LCPU_EXP_LN2_A, inside);
+    r = LCPU_MAC(n, -LCPU_EXP_LN2_B, r);
+    float p = lcpu_exp_terms[0];
+    for (int i = 1; i < 6; i++)
+        p = LCPU_MAC(p, r, lcpu_exp_terms[i]);
+    p = LCPU_MAC(p, r * r, r) + 1.0f;
+    float y = p * lm_f32_from_bits((lm_f32_bits(shifted) - LCPU_EXP_ONE) << 23);
+    return x > LCPU_EXP_HIGH ? INFINITY : y;
 }
 
 static inline float lcpu_tanh(float x)
