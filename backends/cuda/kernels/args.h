@@ -1,0 +1,210 @@
+/* args.h - what host and kernels agree on: the run on the device, views of slots, weights and
+ * caches, and one structure of arguments per kernel. Plain C, read by both compilers. A kernel gets
+ * its structure by value; nothing in it differs from run to run, so that a recorded graph may be
+ * replayed: whatever differs is read through `run`. */
+#ifndef LM_BACKENDS_CUDA_ARGS_H
+#define LM_BACKENDS_CUDA_ARGS_H
+
+#include "step/step.h"
+
+#define LCU_GROUPS 4u /* as LM_MAX_GROUPS */
+
+/* --- the run: one block in device memory at a fixed address, filled by one copy per run --------- */
+
+typedef struct lcu_seq_pages {
+    uint32_t pages; /* index into lcu_run.page_ids of the first */
+    uint32_t n_pages, first_page;
+    uint32_t state_read, state_write; /* LM_NONE: start from zero */
+} lcu_seq_pages;
+
+typedef struct lcu_seq {
+    uint32_t first_row, n_rows, length, unused;
+    lcu_seq_pages groups[LCU_GROUPS];
+} lcu_seq;
+
+/* Pointers lead into the same block and never change. Rows from n_rows on (grids are made for row
+ * buckets) must do nothing. */
+typedef struct lcu_run {
+    uint32_t n_rows, n_wanted, n_seqs;
+    uint32_t ancestor_words; /* 64-bit words per row of `ancestors`; 0: visible_end alone decides */
+    const int32_t *tokens;
+    const uint32_t *positions; /* [rows][4] */
+    const uint32_t *slots, *row_seq, *visible_end, *wanted;
+    const uint64_t *ancestors;
+    const float *embeddings;
+    const lcu_seq *seqs;
+    const uint32_t *page_ids;
+} lcu_run;
+
+/* --- views ---------------------------------------------------------------------------------------- */
+
+/* Values between steps: [rows][width], F32 or I32. */
+typedef struct lcu_slot {
+    void *data;
+    uint32_t width;
+    uint32_t rows; /* LM_ROWS_... */
+} lcu_slot;
+
+/* How a weight lies on the device. The file's formats map to these in pack.c. */
+enum {
+    LCU_LAYOUT_F32, /* [experts][rows][cols] floats */
+    LCU_LAYOUT_COUNT
+};
+
+typedef struct lcu_weight_view {
+    const uint8_t *data; /* aligned to 256 bytes */
+    uint32_t layout;     /* LCU_LAYOUT_... */
+    uint32_t rows, cols, experts;
+    uint64_t matrix_bytes; /* from one expert to the next */
+} lcu_weight_view;
+
+typedef struct lcu_linear {
+    lcu_weight_view w;
+    const float *bias; /* [experts][rows] or NULL */
+    float scale;       /* of the result, before the bias */
+} lcu_linear;
+
+/* Half of a cache entry: keys or values; the convolution's or the scan's state. */
+typedef struct lcu_part {
+    uint32_t format; /* LM_F32, LM_F16, LM_BF16, LM_Q8_0 */
+    uint32_t heads, dim;
+    uint64_t head_bytes; /* one head of one token */
+    uint64_t offset;     /* in a page */
+    uint64_t head_stride, token_stride;
+} lcu_part;
+
+/* pages[id] leads to a page; the table's address never changes, growing fills it. */
+typedef struct lcu_cache_view {
+    uint8_t *const *pages;
+    uint32_t group;
+    uint32_t page_tokens; /* a power of two; 1 for states */
+    lcu_part parts[2];
+} lcu_cache_view;
+
+/* --- arguments ------------------------------------------------------------------------------------ */
+
+typedef struct lcu_values_args { /* add, row_add, scale, act_mul, all_reduce */
+    const lcu_run *run;
+    lcu_slot in[2], out;
+    bool one_input; /* in[1] is absent */
+    const float *vector;
+    float scale, cap;
+    uint32_t act;
+} lcu_values_args;
+
+typedef struct lcu_move_args { /* copy of columns, gather */
+    const lcu_run *run;
+    lcu_slot in, out;
+    uint32_t in_column, out_column, width;
+    bool gather; /* row i of out is row wanted[i] of in */
+} lcu_move_args;
+
+typedef struct lcu_embed_args {
+    const lcu_run *run;
+    lcu_slot out;
+    lcu_weight_view table;
+    uint32_t source; /* LM_EMBED_... */
+    float scale;
+} lcu_embed_args;
+
+typedef struct lcu_norm_args {
+    const lcu_run *run;
+    lcu_slot in, out;
+    uint32_t kind, group;
+    const float *weight, *bias; /* or NULL */
+    uint32_t weight_period, bias_period;
+    float eps, offset;
+} lcu_norm_args;
+
+typedef struct lcu_pool_args {
+    const lcu_run *run;
+    lcu_slot in, out;
+    uint32_t kind;
+} lcu_pool_args;
+
+typedef struct lcu_rope_table_args { /* cosines and sines of all rows, once per run */
+    const lcu_run *run;
+    const double *speeds; /* [half] */
+    float *table;         /* [rows][2][half] */
+    double magnitude;
+    uint32_t half;
+    uint32_t sections[4];
+} lcu_rope_table_args;
+
+typedef struct lcu_rope_args {
+    const lcu_run *run;
+    lcu_slot in, out;
+    const float *table; /* NULL: rotates nothing */
+    uint32_t style, dims, heads, head_dim;
+} lcu_rope_args;
+
+typedef struct lcu_append_args {
+    const lcu_run *run;
+    lcu_slot in[2];
+    lcu_cache_view cache;
+} lcu_append_args;
+
+typedef struct lcu_attn_args {
+    const lcu_run *run;
+    lcu_slot in, out;
+    lcu_cache_view cache;
+    uint32_t heads, kv_heads, k_dim, v_dim, window;
+    float scale, softcap, alibi;
+    const float *sinks; /* or NULL */
+    float *partial;     /* scratch, see the planner */
+    uint32_t *counters; /* zero between runs */
+    uint32_t max_splits;
+} lcu_attn_args;
+
+typedef struct lcu_linear_args {
+    const lcu_run *run;
+    lcu_slot in, out;
+    lcu_linear linear;
+    uint32_t heads; /* linear_heads: matrices, one per head; else 0 */
+} lcu_linear_args;
+
+typedef struct lcu_expert_args {
+    const lcu_run *run;
+    lcu_slot in, ids, out;
+    lcu_linear linear;
+    uint32_t used;
+    bool per_expert_input;
+} lcu_expert_args;
+
+typedef struct lcu_route_args {
+    const lcu_run *run;
+    lcu_slot in, ids, weights;
+    const float *bias;
+    uint32_t kind, experts, used;
+    bool normalise;
+    float scale;
+} lcu_route_args;
+
+typedef struct lcu_combine_args {
+    const lcu_run *run;
+    lcu_slot parts, weights, out;
+    uint32_t used;
+} lcu_combine_args;
+
+typedef struct lcu_conv_args {
+    const lcu_run *run;
+    lcu_slot in, out;
+    lcu_cache_view cache;
+    const float *weight, *bias;
+    uint32_t channels, kernel, act;
+} lcu_conv_args;
+
+typedef struct lcu_scan_args {
+    const lcu_run *run;
+    lcu_slot xbc, dt, out;
+    lcu_cache_view cache;
+    uint32_t heads, head_dim, state, groups;
+    const float *a, *d, *dt_bias; /* d and dt_bias may be NULL */
+} lcu_scan_args;
+
+typedef struct lcu_sample_args {
+    const lcu_run *run;
+    lcu_slot in, out;
+} lcu_sample_args;
+
+#endif

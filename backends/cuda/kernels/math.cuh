@@ -1,0 +1,59 @@
+/* math.cuh - functions that several kernels share, with the rounding of docs/numerics.md. */
+#ifndef LM_BACKENDS_CUDA_MATH_CUH
+#define LM_BACKENDS_CUDA_MATH_CUH
+
+#include "backends/cuda/kernels/wrap.cuh"
+
+LCU_DEV float lcu_sigmoid(float x) { return 1.0f / (1.0f + expf(-x)); }
+
+LCU_DEV float lcu_softplus(float x)
+{
+    return x > 0 ? x + log1pf(expf(-x)) : log1pf(expf(x));
+}
+
+LCU_DEV float lcu_gelu_tanh(float x)
+{
+    return (0.5f * x) * (1.0f + tanhf(0.79788456f * (x + ((0.044715f * x) * x) * x)));
+}
+
+LCU_DEV float lcu_act(uint32_t act, float x)
+{
+    switch (act) {
+    case LM_ACT_SILU:
+        return x / (1.0f + expf(-x));
+    case LM_ACT_GELU_TANH:
+        return lcu_gelu_tanh(x);
+    case LM_ACT_GELU_ERF:
+        return 0.5f * x * (1.0f + erff(x * 0.70710678f));
+    case LM_ACT_RELU:
+        return x > 0 ? x : x != x ? x : 0;
+    case LM_ACT_RELU2:
+        return x > 0 ? x * x : x != x ? x : 0;
+    case LM_ACT_SIGMOID:
+        return lcu_sigmoid(x);
+    case LM_ACT_GELU_QUICK:
+        return x / (1.0f + expf(-1.702f * x));
+    case LM_ACT_SOFTPLUS:
+        return lcu_softplus(x);
+    default:
+        return x;
+    }
+}
+
+/* A sum over the block's threads, the same for all of them; `parts` has one place per warp. */
+LCU_DEV float lcu_block_sum(float v, lcu_shared<float> parts)
+{
+    v = lcu_warp_sum(v);
+    lcu_sync(); /* whoever read `parts` before is done */
+    if (lcu_lane() == 0)
+        parts[lcu_warp()] = v;
+    lcu_sync();
+    float sum = 0;
+    for (uint32_t i = 0; i < lcu_threads() / 32; i++) {
+        float part = parts[i];
+        sum += part;
+    }
+    return sum;
+}
+
+#endif

@@ -1,0 +1,121 @@
+/* plan - how steps become launches. A planner walks the steps once for a query (weights and caches
+ * may be absent: sizes count, addresses are NULL) and once when the program is made, and must ask for
+ * the same memory both times. */
+#ifndef LM_BACKENDS_CUDA_PLAN_H
+#define LM_BACKENDS_CUDA_PLAN_H
+
+#include "backends/cuda/cuda.h"
+#include "backends/cuda/kernels/table.h"
+
+enum {
+#define X(symbol, ...) LCU_K_##symbol,
+    LCU_TABLE(X)
+#undef X
+        LCU_KERNEL_COUNT
+};
+
+typedef struct lcu_kernel {
+    const char *name;
+    const void *const *function;
+    uint32_t args_bytes, threads, capability;
+} lcu_kernel;
+
+extern const lcu_kernel lcu_kernels[LCU_KERNEL_COUNT]; /* kernels.c */
+
+/* --- launches ----------------------------------------------------------------------------------- */
+
+/* What a grid may grow with, rounded up to a bucket for runs that are recorded. */
+enum {
+    LCU_COUNT_ROWS = LM_ROWS_ALL,
+    LCU_COUNT_WANTED = LM_ROWS_WANTED,
+    LCU_COUNT_SEQS = LM_ROWS_SEQS,
+    LCU_COUNT_LENGTH, /* slots of the longest sequence, this run's included */
+    LCU_COUNTS
+};
+
+/* Blocks along one axis: times * ceil(count / per); per 0: `times` alone. */
+typedef struct lcu_extent {
+    uint32_t count, per, times;
+} lcu_extent;
+
+#define LCU_BLOCKS(n)         ((lcu_extent){0, 0, (n)})
+#define LCU_PER(count, per)   ((lcu_extent){(count), (per), 1})
+
+typedef struct lcu_launch {
+    uint32_t kernel; /* LCU_K_... */
+    lcu_extent grid[3];
+    uint32_t shared_bytes;
+    /* Launched when from <= bucket of `ladder` <= to; to 0: always. */
+    uint32_t ladder, from, to;
+    bool early; /* begins before its forerunner ends, and waits for it itself (lcu_wait_previous) */
+    /* filled in by lcu_emit */
+    uint32_t step;
+    uint32_t args; /* offset of its copy in the program */
+} lcu_launch;
+
+typedef struct lcu_planner {
+    lcu_device *device;
+    const lm_program_desc *desc;
+    const lm_slot_place *places;
+    uint32_t step;
+    bool query; /* only sizes are wanted */
+    const lcu_run *run; /* on the device */
+    /* Where memory begins; zero in a query. */
+    uintptr_t slots, scratch, kept;
+    uint64_t scratch_used, scratch_most; /* this step's, the largest of any */
+    uint64_t kept_used;
+    /* What is built; only counted in a query. */
+    lcu_launch *launches;
+    uint8_t *args;
+    uint32_t n_launches, args_bytes;
+    int32_t status; /* the first failure of the functions below */
+    struct {
+        const lm_rope *rope;
+        const float *table;
+    } rope_tables[8]; /* that steps share */
+    uint32_t n_rope_tables;
+} lcu_planner;
+
+/* `args` is the kernel's structure of arguments, copied. */
+void lcu_emit(lcu_planner *p, const lcu_launch *launch, const void *args);
+
+lcu_slot lcu_plan_slot(const lcu_planner *p, uint32_t slot); /* LM_NONE: data NULL */
+/* In a query as it would be planned; NULL data for LM_NONE. */
+lcu_weight_view lcu_plan_weight(const lcu_planner *p, uint32_t weight);
+const float *lcu_plan_vector(const lcu_planner *p, uint32_t weight); /* NULL: none, or a query */
+lcu_linear lcu_plan_linear(const lcu_planner *p, const lm_linear *linear);
+lcu_cache_view lcu_plan_cache(const lcu_planner *p, uint32_t entry); /* zeros without caches */
+/* Memory of this step alone, aligned to 256; contents are lost between steps. */
+void *lcu_plan_scratch(lcu_planner *p, uint64_t bytes);
+/* Memory of this place in the program, kept from run to run; zero at the start. */
+void *lcu_plan_kept(lcu_planner *p, uint64_t bytes);
+/* The same, holding these values. */
+const void *lcu_plan_table(lcu_planner *p, const void *values, uint64_t bytes);
+
+/* --- families of steps ------------------------------------------------------------------------------ */
+
+typedef struct lcu_step_class {
+    int32_t (*plan)(lcu_planner *p, const lm_step *step); /* NULL: not this kind */
+} lcu_step_class;
+
+extern const lcu_step_class lcu_steps[LM_STEP_COUNT]; /* steps.c */
+
+int32_t lcu_plan_embed(lcu_planner *p, const lm_step *step); /* plan_values.c */
+int32_t lcu_plan_gather(lcu_planner *p, const lm_step *step);
+int32_t lcu_plan_copy(lcu_planner *p, const lm_step *step);
+int32_t lcu_plan_concat(lcu_planner *p, const lm_step *step);
+int32_t lcu_plan_values(lcu_planner *p, const lm_step *step); /* add ... act_mul, all_reduce */
+int32_t lcu_plan_norm(lcu_planner *p, const lm_step *step);
+int32_t lcu_plan_pool(lcu_planner *p, const lm_step *step);
+int32_t lcu_plan_rope(lcu_planner *p, const lm_step *step);   /* plan_rope.c */
+int32_t lcu_plan_append(lcu_planner *p, const lm_step *step);
+int32_t lcu_plan_linear_step(lcu_planner *p, const lm_step *step); /* plan_linear.c; heads too */
+int32_t lcu_plan_expert(lcu_planner *p, const lm_step *step);
+int32_t lcu_plan_attn(lcu_planner *p, const lm_step *step);        /* plan_attn.c */
+int32_t lcu_plan_route(lcu_planner *p, const lm_step *step);       /* plan_moe.c */
+int32_t lcu_plan_combine(lcu_planner *p, const lm_step *step);
+int32_t lcu_plan_conv(lcu_planner *p, const lm_step *step); /* plan_state.c */
+int32_t lcu_plan_scan(lcu_planner *p, const lm_step *step);
+int32_t lcu_plan_sample(lcu_planner *p, const lm_step *step); /* plan_sample.c */
+
+#endif

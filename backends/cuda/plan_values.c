@@ -1,0 +1,144 @@
+/* plan_values.c - launches of the steps that move values or treat each one, each row or each group of a
+ * row alone. */
+#include "backends/cuda/plan.h"
+
+#define BLOCK_VALUES 1024u /* that one block of 256 threads works on */
+
+/* One grid over all values of a slot: blocks along a row, rows. */
+static lcu_launch over(uint32_t kernel, const lcu_slot *slot, uint32_t width)
+{
+    return (lcu_launch){.kernel = kernel,
+                        .grid = {LCU_PER(slot->rows, 1),
+                                 LCU_BLOCKS((width + BLOCK_VALUES - 1) / BLOCK_VALUES),
+                                 LCU_BLOCKS(1)}};
+}
+
+int32_t lcu_plan_values(lcu_planner *p, const lm_step *step)
+{
+    static const uint32_t kernels[LM_STEP_COUNT] = {[LM_STEP_ADD] = LCU_K_add,
+                                                    [LM_STEP_ROW_ADD] = LCU_K_row_add,
+                                                    [LM_STEP_SCALE] = LCU_K_scale,
+                                                    [LM_STEP_ACT_MUL] = LCU_K_act_mul,
+                                                    [LM_STEP_ALL_REDUCE] = LCU_K_scale};
+    lcu_values_args a = {.run = p->run,
+                         .in = {lcu_plan_slot(p, step->in[0]), lcu_plan_slot(p, step->in[1])},
+                         .out = lcu_plan_slot(p, step->out[0]),
+                         .scale = 1};
+    if (step->kind == LM_STEP_ROW_ADD)
+        a.vector = lcu_plan_vector(p, step->u.vector.weight);
+    if (step->kind == LM_STEP_SCALE) {
+        a.scale = step->u.scale.scale;
+        a.cap = step->u.scale.cap;
+    }
+    if (step->kind == LM_STEP_ACT_MUL)
+        a.act = step->u.act.act;
+    a.one_input = step->in[1] == LM_NONE;
+    lcu_launch l = over(kernels[step->kind], &a.out, a.out.width);
+    lcu_emit(p, &l, &a);
+    return LLM_OK;
+}
+
+int32_t lcu_plan_embed(lcu_planner *p, const lm_step *step)
+{
+    lcu_embed_args a = {.run = p->run,
+                        .out = lcu_plan_slot(p, step->out[0]),
+                        .table = lcu_plan_weight(p, step->u.embed.weight),
+                        .source = step->u.embed.source,
+                        .scale = step->u.embed.scale == 0 ? 1 : step->u.embed.scale};
+    lcu_launch l = over(LCU_K_embed, &a.out, a.out.width);
+    lcu_emit(p, &l, &a);
+    return LLM_OK;
+}
+
+/* --- moves ------------------------------------------------------------------------------------ */
+
+static void plan_move(lcu_planner *p, const lcu_move_args *a)
+{
+    lcu_launch l = over(LCU_K_move, &a->out, a->width);
+    lcu_emit(p, &l, a);
+}
+
+int32_t lcu_plan_gather(lcu_planner *p, const lm_step *step)
+{
+    lcu_move_args a = {.run = p->run,
+                       .in = lcu_plan_slot(p, step->in[0]),
+                       .out = lcu_plan_slot(p, step->out[0]),
+                       .gather = true};
+    a.width = a.out.width;
+    plan_move(p, &a);
+    return LLM_OK;
+}
+
+int32_t lcu_plan_copy(lcu_planner *p, const lm_step *step)
+{
+    lcu_move_args a = {.run = p->run,
+                       .in = lcu_plan_slot(p, step->in[0]),
+                       .out = lcu_plan_slot(p, step->out[0]),
+                       .in_column = step->u.copy.in_column,
+                       .out_column = step->u.copy.out_column,
+                       .width = step->u.copy.width};
+    plan_move(p, &a);
+    return LLM_OK;
+}
+
+int32_t lcu_plan_concat(lcu_planner *p, const lm_step *step)
+{
+    uint32_t column = 0;
+    for (int i = 0; i < 2; i++) {
+        lcu_move_args a = {.run = p->run,
+                           .in = lcu_plan_slot(p, step->in[i]),
+                           .out = lcu_plan_slot(p, step->out[0]),
+                           .out_column = column};
+        a.width = a.in.width;
+        column += a.width;
+        plan_move(p, &a);
+    }
+    return LLM_OK;
+}
+
+/* --- reductions ------------------------------------------------------------------------------- */
+
+/* The vector repeats per group or runs along the row. */
+static uint32_t period(const lcu_planner *p, uint32_t weight, uint32_t group, uint32_t width)
+{
+    if (weight == LM_NONE)
+        return 1;
+    const lm_weight_desc *w = &p->desc->network->weights[weight];
+    return (uint64_t)w->rows * w->cols == group ? group : width;
+}
+
+int32_t lcu_plan_norm(lcu_planner *p, const lm_step *step)
+{
+    const lm_norm *n = &step->u.norm;
+    lcu_norm_args a = {.run = p->run,
+                       .in = lcu_plan_slot(p, step->in[0]),
+                       .out = lcu_plan_slot(p, step->out[0]),
+                       .kind = n->kind,
+                       .weight = lcu_plan_vector(p, n->weight),
+                       .bias = lcu_plan_vector(p, n->bias),
+                       .eps = n->eps,
+                       .offset = n->offset};
+    a.group = n->group == 0 ? a.in.width : n->group;
+    a.weight_period = period(p, n->weight, a.group, a.in.width);
+    a.bias_period = period(p, n->bias, a.group, a.in.width);
+    /* Wide groups get a block each, narrow ones a warp: see norm.cu. */
+    uint32_t groups = a.in.width / a.group, per = a.group > 512 ? 1 : 8;
+    lcu_launch l = {.kernel = a.group > 512 ? LCU_K_norm : LCU_K_norm_warp,
+                    .grid = {LCU_PER(a.in.rows, 1), LCU_BLOCKS((groups + per - 1) / per),
+                             LCU_BLOCKS(1)}};
+    lcu_emit(p, &l, &a);
+    return LLM_OK;
+}
+
+int32_t lcu_plan_pool(lcu_planner *p, const lm_step *step)
+{
+    lcu_pool_args a = {.run = p->run,
+                       .in = lcu_plan_slot(p, step->in[0]),
+                       .out = lcu_plan_slot(p, step->out[0]),
+                       .kind = step->u.pool.kind};
+    lcu_launch l = {.kernel = LCU_K_pool,
+                    .grid = {LCU_PER(LCU_COUNT_SEQS, 1), LCU_BLOCKS((a.out.width + 255) / 256),
+                             LCU_BLOCKS(1)}};
+    lcu_emit(p, &l, &a);
+    return LLM_OK;
+}
