@@ -25,8 +25,8 @@ typedef struct lcu_properties {
     char name[128];
     uint8_t uuid[16];
     uint64_t memory;
-    uint32_t capability; /* 90 for 9.0 */
-    uint32_t processors; /* streaming multiprocessors */
+    uint32_t capability;   /* 90 for 9.0 */
+    uint32_t processors;   /* streaming multiprocessors */
     uint32_t shared_bytes; /* that one block may ask for */
 } lcu_properties;
 
@@ -66,7 +66,8 @@ typedef struct lcu_api {
     /* `args` is the one argument of the kernel, copied before it returns. */
     lcu_result (*launch)(const void *function, const void *args, size_t args_bytes,
                          const lcu_shape *shape, lcu_stream stream);
-    lcu_result (*kernel_shared)(const void *function, uint32_t bytes); /* allows so much per block */
+    lcu_result (*kernel_shared)(const void *function,
+                                uint32_t bytes); /* allows so much per block */
 
     lcu_result (*record_begin)(lcu_stream stream);
     lcu_result (*record_end)(lcu_stream stream, lcu_graph *out);

@@ -20,11 +20,11 @@ typedef struct lcu_device {
     const lcu_api *api;
     int index;
     lcu_properties properties;
-    lm_allocator books; /* host structures */
+    lm_allocator books;     /* host structures */
     _Atomic uint64_t taken; /* bytes on the device: what the memory plan promises */
-    lcu_stream stream; /* for loading weights and moving pages, always waited for */
-    void *staging;     /* pinned, for that stream */
-    lm_os_mutex turn;  /* of stream and staging: weights are loaded from any thread */
+    lcu_stream stream;      /* for loading weights and moving pages, always waited for */
+    void *staging;          /* pinned, for that stream */
+    lm_os_mutex turn;       /* of stream and staging: weights are loaded from any thread */
     _Atomic bool lost;
     char why[256]; /* written once, before `lost` */
 } lcu_device;
@@ -70,8 +70,8 @@ struct lm_cache {
     uint32_t kind, page_tokens; /* 1 for states */
     uint32_t max_pages, n_pages;
     uint64_t page_bytes;
-    uint8_t **pages;  /* [max_pages] addresses on the device */
-    uint8_t **table;  /* the same on the device */
+    uint8_t **pages; /* [max_pages] addresses on the device */
+    uint8_t **table; /* the same on the device */
     lcu_chunk *chunks;
     lhost_member *members; /* [n_members] */
     uint32_t n_members;

@@ -99,8 +99,8 @@ static int32_t add_chunk(lcu_device *d, lm_cache *c, uint32_t pages, lcu_chunk *
     uint32_t added = pages - c->n_pages;
     for (uint32_t i = 0; i < added; i++)
         c->pages[c->n_pages + i] = (uint8_t *)chunk->data + i * c->page_bytes;
-    int32_t rc = lcu_upload(d, c->table + c->n_pages, c->pages + c->n_pages,
-                            added * sizeof *c->table);
+    int32_t rc =
+        lcu_upload(d, c->table + c->n_pages, c->pages + c->n_pages, added * sizeof *c->table);
     if (rc < 0)
         lcu_give(d, chunk->data, chunk->bytes);
     return rc;

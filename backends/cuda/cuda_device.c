@@ -163,8 +163,8 @@ static int32_t open_device(const lm_host *host, uint32_t index, lm_device **out)
 {
     int count = 0;
     if (lcu_calls.device_count(&count) != LCU_OK || index >= (uint32_t)count)
-        return lm_fail(LLM_E_NOT_FOUND, "there is no device cuda:%u; there are %d",
-                       (unsigned)index, count);
+        return lm_fail(LLM_E_NOT_FOUND, "there is no device cuda:%u; there are %d", (unsigned)index,
+                       count);
     lm_allocator first;
     lm_allocator_init(&first, &host->allocator);
     lcu_device *d = LM_NEW(&first, lcu_device);

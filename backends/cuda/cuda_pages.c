@@ -77,8 +77,7 @@ static int32_t check_transfer(const lm_cache *c, uint32_t page, uint32_t tokens,
     uint64_t wanted = lhost_layout_exported(c->members, c->n_members, tokens);
     if (size != wanted)
         return lm_fail(LLM_E_MISMATCH, "%llu bytes for %u tokens of a page that take %llu",
-                       (unsigned long long)size, (unsigned)tokens,
-                       (unsigned long long)wanted);
+                       (unsigned long long)size, (unsigned)tokens, (unsigned long long)wanted);
     return LLM_OK;
 }
 

@@ -62,9 +62,9 @@ lcu_cache_view lcu_plan_cache(const lcu_planner *p, uint32_t entry)
     view.page_tokens = c->page_tokens;
     for (int i = 0; i < 2; i++) {
         const lhost_part *part = &c->members[c->member_of[entry]].parts[i];
-        view.parts[i] = (lcu_part){part->format->id, part->heads,       part->dim,
-                                   part->head_bytes, part->offset,      part->head_stride,
-                                   part->token_stride};
+        view.parts[i] =
+            (lcu_part){part->format->id, part->heads,       part->dim,         part->head_bytes,
+                       part->offset,     part->head_stride, part->token_stride};
     }
     return view;
 }

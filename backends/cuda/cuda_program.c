@@ -176,8 +176,8 @@ static int32_t copy_desc(const lm_program_desc *desc, lm_program *p)
     for (size_t i = 0; i < desc->n_steps; i++) {
         const lm_step *s = &desc->steps[i];
         if (s->kind == LM_STEP_EMBED && s->u.embed.source != LM_EMBED_CONSTANT)
-            p->lookups[p->n_lookups++] = (lcu_lookup){
-                s->u.embed.source, desc->network->weights[s->u.embed.weight].rows};
+            p->lookups[p->n_lookups++] =
+                (lcu_lookup){s->u.embed.source, desc->network->weights[s->u.embed.weight].rows};
     }
     return LLM_OK;
 }

@@ -40,8 +40,8 @@ int32_t lcu_queue_signal(lm_device *device, lm_queue *queue, uint64_t *ticket)
 {
     lcu_device *d = (lcu_device *)device;
     LM_TRY(lcu_enter(d));
-    LM_TRY(LCU_CALL(d, event_record, queue->events[(queue->issued + 1) % LCU_TICKETS],
-                    queue->stream));
+    LM_TRY(
+        LCU_CALL(d, event_record, queue->events[(queue->issued + 1) % LCU_TICKETS], queue->stream));
     *ticket = ++queue->issued;
     return LLM_OK;
 }

@@ -99,10 +99,8 @@ static uint64_t write_block(const lm_program *p, const lm_run *run)
     uint32_t rows = run->n_rows, words = run->ancestors == NULL ? 0 : (rows + 63) / 64;
     (void)write_array(&w, NULL, sizeof(lcu_run), &memory);
     lcu_run *out = memory;
-    *out = (lcu_run){.n_rows = rows,
-                     .n_wanted = run->n_wanted,
-                     .n_seqs = run->n_seqs,
-                     .ancestor_words = words};
+    *out = (lcu_run){
+        .n_rows = rows, .n_wanted = run->n_wanted, .n_seqs = run->n_seqs, .ancestor_words = words};
     out->tokens = write_array(&w, run->tokens, rows * sizeof *run->tokens, NULL);
     out->positions = write_array(&w, run->positions, rows * 4 * sizeof *run->positions, NULL);
     out->slots = write_array(&w, run->slots, rows * sizeof *run->slots, NULL);
@@ -123,8 +121,8 @@ static int32_t send_block(lcu_device *d, lm_queue *queue, lm_program *p, const l
     if (p->run_written)
         LM_TRY(LCU_CALL(d, event_wait, p->run_read));
     uint64_t bytes = write_block(p, run);
-    LM_TRY(LCU_CALL(d, copy, p->workspace, p->run_host, (size_t)bytes, LCU_TO_DEVICE,
-                    queue->stream));
+    LM_TRY(
+        LCU_CALL(d, copy, p->workspace, p->run_host, (size_t)bytes, LCU_TO_DEVICE, queue->stream));
     LM_TRY(LCU_CALL(d, event_record, p->run_read, queue->stream));
     p->run_written = true;
     return LLM_OK;
@@ -177,9 +175,9 @@ static int32_t launch(lcu_device *d, lcu_stream stream, const lm_program *p, con
         if (shape.grid[i] == 0)
             return LLM_OK;
     }
-    return lcu_status(d, d->api->launch(*kernel->function, p->args + l->args, kernel->args_bytes,
-                                       &shape, stream),
-                      kernel->name);
+    return lcu_status(
+        d, d->api->launch(*kernel->function, p->args + l->args, kernel->args_bytes, &shape, stream),
+        kernel->name);
 }
 
 static int32_t cancelled(const lm_run *run, size_t step)

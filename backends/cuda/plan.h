@@ -38,8 +38,8 @@ typedef struct lcu_extent {
     uint32_t count, per, times;
 } lcu_extent;
 
-#define LCU_BLOCKS(n)         ((lcu_extent){0, 0, (n)})
-#define LCU_PER(count, per)   ((lcu_extent){(count), (per), 1})
+#define LCU_BLOCKS(n)       ((lcu_extent){0, 0, (n)})
+#define LCU_PER(count, per) ((lcu_extent){(count), (per), 1})
 
 typedef struct lcu_launch {
     uint32_t kernel; /* LCU_K_... */
@@ -58,7 +58,7 @@ typedef struct lcu_planner {
     const lm_program_desc *desc;
     const lm_slot_place *places;
     uint32_t step;
-    bool query; /* only sizes are wanted */
+    bool query;         /* only sizes are wanted */
     const lcu_run *run; /* on the device */
     /* Where memory begins; zero in a query. */
     uintptr_t slots, scratch, kept;
@@ -107,15 +107,15 @@ int32_t lcu_plan_concat(lcu_planner *p, const lm_step *step);
 int32_t lcu_plan_values(lcu_planner *p, const lm_step *step); /* add ... act_mul, all_reduce */
 int32_t lcu_plan_norm(lcu_planner *p, const lm_step *step);
 int32_t lcu_plan_pool(lcu_planner *p, const lm_step *step);
-int32_t lcu_plan_rope(lcu_planner *p, const lm_step *step);   /* plan_rope.c */
+int32_t lcu_plan_rope(lcu_planner *p, const lm_step *step); /* plan_rope.c */
 int32_t lcu_plan_append(lcu_planner *p, const lm_step *step);
 int32_t lcu_plan_linear_step(lcu_planner *p, const lm_step *step); /* plan_linear.c; heads too */
 int32_t lcu_plan_expert(lcu_planner *p, const lm_step *step);
-int32_t lcu_plan_attn(lcu_planner *p, const lm_step *step);        /* plan_attn.c */
-int32_t lcu_plan_route(lcu_planner *p, const lm_step *step);       /* plan_moe.c */
+int32_t lcu_plan_attn(lcu_planner *p, const lm_step *step);  /* plan_attn.c */
+int32_t lcu_plan_route(lcu_planner *p, const lm_step *step); /* plan_moe.c */
 int32_t lcu_plan_combine(lcu_planner *p, const lm_step *step);
 int32_t lcu_plan_conv(lcu_planner *p, const lm_step *step); /* plan_state.c */
 int32_t lcu_plan_scan(lcu_planner *p, const lm_step *step);
-int32_t lcu_plan_sample(lcu_planner *p, const lm_step *step); /* plan_sample.c */
+int32_t lcu_plan_best(lcu_planner *p, const lm_step *step); /* plan_sample.c */
 
 #endif

@@ -28,9 +28,9 @@ int32_t lcu_plan_combine(lcu_planner *p, const lm_step *step)
                           .weights = lcu_plan_slot(p, step->in[1]),
                           .out = lcu_plan_slot(p, step->out[0]),
                           .used = step->u.combine.used};
-    lcu_launch l = {.kernel = LCU_K_combine,
-                    .grid = {LCU_PER(a.out.rows, 1), LCU_BLOCKS((a.out.width + 255) / 256),
-                             LCU_BLOCKS(1)}};
+    lcu_launch l = {
+        .kernel = LCU_K_combine,
+        .grid = {LCU_PER(a.out.rows, 1), LCU_BLOCKS((a.out.width + 255) / 256), LCU_BLOCKS(1)}};
     lcu_emit(p, &l, &a);
     return LLM_OK;
 }

@@ -77,9 +77,9 @@ int32_t lcu_plan_rope(lcu_planner *p, const lm_step *step)
                        .head_dim = step->u.rope.head_dim};
     if (a.dims > 0)
         LM_TRY(table_of(p, rope, &a.table));
-    lcu_launch l = {.kernel = LCU_K_rope,
-                    .grid = {LCU_PER(a.in.rows, 1), LCU_BLOCKS((a.in.width + 1023) / 1024),
-                             LCU_BLOCKS(1)}};
+    lcu_launch l = {
+        .kernel = LCU_K_rope,
+        .grid = {LCU_PER(a.in.rows, 1), LCU_BLOCKS((a.in.width + 1023) / 1024), LCU_BLOCKS(1)}};
     lcu_emit(p, &l, &a);
     return LLM_OK;
 }

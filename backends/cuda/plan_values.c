@@ -123,9 +123,9 @@ int32_t lcu_plan_norm(lcu_planner *p, const lm_step *step)
     a.bias_period = period(p, n->bias, a.group, a.in.width);
     /* Wide groups get a block each, narrow ones a warp: see norm.cu. */
     uint32_t groups = a.in.width / a.group, per = a.group > 512 ? 1 : 8;
-    lcu_launch l = {.kernel = a.group > 512 ? LCU_K_norm : LCU_K_norm_warp,
-                    .grid = {LCU_PER(a.in.rows, 1), LCU_BLOCKS((groups + per - 1) / per),
-                             LCU_BLOCKS(1)}};
+    lcu_launch l = {
+        .kernel = a.group > 512 ? LCU_K_norm : LCU_K_norm_warp,
+        .grid = {LCU_PER(a.in.rows, 1), LCU_BLOCKS((groups + per - 1) / per), LCU_BLOCKS(1)}};
     lcu_emit(p, &l, &a);
     return LLM_OK;
 }
@@ -136,9 +136,9 @@ int32_t lcu_plan_pool(lcu_planner *p, const lm_step *step)
                        .in = lcu_plan_slot(p, step->in[0]),
                        .out = lcu_plan_slot(p, step->out[0]),
                        .kind = step->u.pool.kind};
-    lcu_launch l = {.kernel = LCU_K_pool,
-                    .grid = {LCU_PER(LCU_COUNT_SEQS, 1), LCU_BLOCKS((a.out.width + 255) / 256),
-                             LCU_BLOCKS(1)}};
+    lcu_launch l = {
+        .kernel = LCU_K_pool,
+        .grid = {LCU_PER(LCU_COUNT_SEQS, 1), LCU_BLOCKS((a.out.width + 255) / 256), LCU_BLOCKS(1)}};
     lcu_emit(p, &l, &a);
     return LLM_OK;
 }

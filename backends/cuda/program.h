@@ -36,11 +36,11 @@ struct lm_program {
     uint64_t workspace_bytes, slots_at;
     uint32_t embedding_width; /* 0: no step takes the host's embeddings */
     uint64_t run_bytes;
-    uint8_t *run_host; /* pinned, as the block */
+    uint8_t *run_host;  /* pinned, as the block */
     lcu_event run_read; /* the block has left the host */
     bool run_written;
     /* results that the host reads in place */
-    uint32_t *results; /* slots */
+    uint32_t *results;     /* slots */
     uint8_t **result_host; /* [n_results] pinned */
     uint32_t n_results;
     lcu_recording recordings[LCU_GRAPHS];

@@ -24,5 +24,5 @@ const lcu_step_class lcu_steps[LM_STEP_COUNT] = {
     [LM_STEP_CONV_STATE] = {lcu_plan_conv},
     [LM_STEP_SCAN_STATE] = {lcu_plan_scan},
     [LM_STEP_TAP] = {lcu_plan_gather},
-    [LM_STEP_SAMPLE_ROW] = {lcu_plan_sample},
+    [LM_STEP_BEST] = {lcu_plan_best},
 };

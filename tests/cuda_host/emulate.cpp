@@ -297,6 +297,23 @@ void emu_write(uint32_t offset, uint32_t size)
     }
 }
 
+void emu_atomic_add(uint32_t offset, uint32_t v)
+{
+    uint32_t before;
+    check_range(offset, sizeof v);
+    for (uint32_t i = 0; i < sizeof v; i++) {
+        watch &w = watches[offset + i];
+        if (w.written < emu.started)
+            emu_fail("shared byte %u is added to before it is written", offset + i);
+        w.written = emu.epoch;
+        w.written_warp = emu.warp_epoch[emu.self->warp];
+        w.writer = (uint16_t)emu.self->index;
+    }
+    std::memcpy(&before, emu_pool + offset, sizeof before);
+    before += v;
+    std::memcpy(emu_pool + offset, &before, sizeof before);
+}
+
 /* --- barriers and exchanges ----------------------------------------------------------------------- */
 
 void emu_barrier()

@@ -15,18 +15,48 @@
 #define LCU_BODY        static
 #define LCU_CONST_TABLE static const
 
-struct uint2 { uint32_t x, y; };
-struct uint4 { uint32_t x, y, z, w; };
-struct int2 { int32_t x, y; };
-struct int4 { int32_t x, y, z, w; };
-struct float2 { float x, y; };
-struct float4 { float x, y, z, w; };
-static inline uint2 make_uint2(uint32_t x, uint32_t y) { return {x, y}; }
-static inline uint4 make_uint4(uint32_t x, uint32_t y, uint32_t z, uint32_t w) { return {x, y, z, w}; }
-static inline int2 make_int2(int32_t x, int32_t y) { return {x, y}; }
-static inline int4 make_int4(int32_t x, int32_t y, int32_t z, int32_t w) { return {x, y, z, w}; }
-static inline float2 make_float2(float x, float y) { return {x, y}; }
-static inline float4 make_float4(float x, float y, float z, float w) { return {x, y, z, w}; }
+struct uint2 {
+    uint32_t x, y;
+};
+struct uint4 {
+    uint32_t x, y, z, w;
+};
+struct int2 {
+    int32_t x, y;
+};
+struct int4 {
+    int32_t x, y, z, w;
+};
+struct float2 {
+    float x, y;
+};
+struct float4 {
+    float x, y, z, w;
+};
+static inline uint2 make_uint2(uint32_t x, uint32_t y)
+{
+    return {x, y};
+}
+static inline uint4 make_uint4(uint32_t x, uint32_t y, uint32_t z, uint32_t w)
+{
+    return {x, y, z, w};
+}
+static inline int2 make_int2(int32_t x, int32_t y)
+{
+    return {x, y};
+}
+static inline int4 make_int4(int32_t x, int32_t y, int32_t z, int32_t w)
+{
+    return {x, y, z, w};
+}
+static inline float2 make_float2(float x, float y)
+{
+    return {x, y};
+}
+static inline float4 make_float4(float x, float y, float z, float w)
+{
+    return {x, y, z, w};
+}
 
 /* --- the machine (emulate.cpp) --------------------------------------------------------------------- */
 
@@ -41,8 +71,8 @@ struct emu_machine {
     emu_thread *self;
     uint32_t threads, shared_bytes;
     uint32_t block[3], grid[3];
-    uint32_t epoch;         /* counts barriers and starts of blocks */
-    uint32_t started;       /* the epoch in which this block began */
+    uint32_t epoch;          /* counts barriers and starts of blocks */
+    uint32_t started;        /* the epoch in which this block began */
     uint32_t warp_epoch[32]; /* counts lcu_sync_warp */
 };
 extern emu_machine emu;
@@ -65,6 +95,7 @@ extern unsigned char emu_pool[EMU_POOL]; /* a launch's dynamic part first, then 
 uint32_t emu_reserve(size_t bytes);
 void emu_read(uint32_t offset, uint32_t size);
 void emu_write(uint32_t offset, uint32_t size);
+void emu_atomic_add(uint32_t offset, uint32_t v); /* no race with another */
 
 template <class T> struct emu_cell {
     uint32_t offset;
@@ -100,7 +131,10 @@ template <class T> struct lcu_shared {
     static const uint32_t name##_at = emu_reserve(sizeof(T) * (count));                            \
     const lcu_shared<T> name = {name##_at}
 
-template <class T> static inline lcu_shared<T> lcu_dynamic(uint32_t offset) { return {offset}; }
+template <class T> static inline lcu_shared<T> lcu_dynamic(uint32_t offset)
+{
+    return {offset};
+}
 template <class U, class T> static inline lcu_shared<U> lcu_recast(lcu_shared<T> p)
 {
     return {p.offset};
@@ -108,18 +142,54 @@ template <class U, class T> static inline lcu_shared<U> lcu_recast(lcu_shared<T>
 
 /* --- threads --------------------------------------------------------------------------------------------- */
 
-LCU_DEV uint32_t lcu_thread() { return emu.self->index; }
-LCU_DEV uint32_t lcu_threads() { return emu.threads; }
-LCU_DEV uint32_t lcu_lane() { return emu.self->lane; }
-LCU_DEV uint32_t lcu_warp() { return emu.self->warp; }
-LCU_DEV uint32_t lcu_block_x() { return emu.block[0]; }
-LCU_DEV uint32_t lcu_block_y() { return emu.block[1]; }
-LCU_DEV uint32_t lcu_block_z() { return emu.block[2]; }
-LCU_DEV uint32_t lcu_grid_x() { return emu.grid[0]; }
-LCU_DEV uint32_t lcu_grid_y() { return emu.grid[1]; }
-LCU_DEV uint32_t lcu_grid_z() { return emu.grid[2]; }
-LCU_DEV void lcu_sync() { emu_barrier(); }
-LCU_DEV void lcu_sync_warp() { emu_warp_barrier(); }
+LCU_DEV uint32_t lcu_thread()
+{
+    return emu.self->index;
+}
+LCU_DEV uint32_t lcu_threads()
+{
+    return emu.threads;
+}
+LCU_DEV uint32_t lcu_lane()
+{
+    return emu.self->lane;
+}
+LCU_DEV uint32_t lcu_warp()
+{
+    return emu.self->warp;
+}
+LCU_DEV uint32_t lcu_block_x()
+{
+    return emu.block[0];
+}
+LCU_DEV uint32_t lcu_block_y()
+{
+    return emu.block[1];
+}
+LCU_DEV uint32_t lcu_block_z()
+{
+    return emu.block[2];
+}
+LCU_DEV uint32_t lcu_grid_x()
+{
+    return emu.grid[0];
+}
+LCU_DEV uint32_t lcu_grid_y()
+{
+    return emu.grid[1];
+}
+LCU_DEV uint32_t lcu_grid_z()
+{
+    return emu.grid[2];
+}
+LCU_DEV void lcu_sync()
+{
+    emu_barrier();
+}
+LCU_DEV void lcu_sync_warp()
+{
+    emu_warp_barrier();
+}
 LCU_DEV void lcu_fence() {}
 
 /* --- warps ------------------------------------------------------------------------------------------------- */
@@ -142,8 +212,14 @@ LCU_DEV uint32_t lcu_ballot(bool p)
         bits |= (uint32_t)(*(const bool *)emu_peer(i)) << i;
     return bits;
 }
-LCU_DEV bool lcu_any(bool p) { return lcu_ballot(p) != 0; }
-LCU_DEV bool lcu_all(bool p) { return lcu_ballot(p) == ~0u; }
+LCU_DEV bool lcu_any(bool p)
+{
+    return lcu_ballot(p) != 0;
+}
+LCU_DEV bool lcu_all(bool p)
+{
+    return lcu_ballot(p) == ~0u;
+}
 
 /* The same tree as on the device, from one exchange. */
 template <class F> static inline float emu_reduce(float v, F join)
@@ -166,6 +242,14 @@ LCU_DEV float lcu_warp_max(float v)
     return emu_reduce(v, [](float a, float b) { return std::fmax(a, b); });
 }
 
+LCU_DEV uint32_t lcu_count_bits(uint32_t bits)
+{
+    return (uint32_t)__builtin_popcount(bits);
+}
+LCU_DEV void lcu_shared_add(lcu_shared<uint32_t> at, uint32_t v)
+{
+    emu_atomic_add(at.offset, v);
+}
 LCU_DEV uint32_t lcu_atomic_add(uint32_t *at, uint32_t v)
 {
     uint32_t before = *at;
@@ -189,7 +273,10 @@ LCU_DEV uint32_t lcu_bits_of(float v)
 }
 float lcu_from_f16(uint16_t bits);
 uint16_t lcu_to_f16(float v);
-LCU_DEV float lcu_from_bf16(uint16_t bits) { return lcu_float_of((uint32_t)bits << 16); }
+LCU_DEV float lcu_from_bf16(uint16_t bits)
+{
+    return lcu_float_of((uint32_t)bits << 16);
+}
 uint16_t lcu_to_bf16(float v);
 float lcu_from_e4m3(uint8_t bits);
 uint8_t lcu_to_e4m3(float v);
@@ -224,12 +311,19 @@ LCU_DEV void lcu_prefetch(const void *) {}
 void emu_copy_async(uint32_t offset, const void *from, bool there);
 void emu_copy_commit();
 void emu_copy_wait(uint32_t left);
-template <class T> static inline void lcu_copy_async16(lcu_shared<T> to, const void *from, bool there)
+template <class T>
+static inline void lcu_copy_async16(lcu_shared<T> to, const void *from, bool there)
 {
     emu_copy_async(to.offset, from, there);
 }
-LCU_DEV void lcu_copy_commit() { emu_copy_commit(); }
-template <int N> static inline void lcu_copy_wait() { emu_copy_wait(N); }
+LCU_DEV void lcu_copy_commit()
+{
+    emu_copy_commit();
+}
+template <int N> static inline void lcu_copy_wait()
+{
+    emu_copy_wait(N);
+}
 
 /* --- tensor cores ------------------------------------------------------------------------------------------------------ */
 
@@ -252,7 +346,10 @@ LCU_DEV void lcu_start_next() {}
 /* --- kernels ----------------------------------------------------------------------------------------------------------- */
 
 #define LCU_DEFINE(symbol, args, threads, capability, ...)                                         \
-    static void lcu_kernel_##symbol(const void *a) { __VA_ARGS__(*(const args *)a); }              \
+    static void lcu_kernel_##symbol(const void *a)                                                 \
+    {                                                                                              \
+        __VA_ARGS__(*(const args *)a);                                                             \
+    }                                                                                              \
     extern "C" {                                                                                   \
     extern const void *const lcu_function_##symbol;                                                \
     const void *const lcu_function_##symbol = (const void *)lcu_kernel_##symbol;                   \

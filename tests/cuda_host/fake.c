@@ -50,7 +50,6 @@ typedef struct stream {
     list *recording; /* NULL: not being captured */
 } stream;
 
-
 static fake_state state = {.devices = 1, .memory = (uint64_t)4 << 30};
 static block *blocks;
 static uint64_t taken;

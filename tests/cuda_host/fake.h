@@ -7,12 +7,12 @@
 #include <stdint.h>
 
 typedef struct fake_state {
-    int devices;          /* 1 */
-    int count_error;      /* what counting devices answers; 0 */
-    uint64_t memory;      /* bytes of each device */
-    uint64_t calls;       /* made so far, the ones that count and give back excepted */
-    uint64_t fail_at;     /* this one fails, counted from 1; 0: none */
-    int fail_with;        /* the error; sticky unless memory ran out */
+    int devices;           /* 1 */
+    int count_error;       /* what counting devices answers; 0 */
+    uint64_t memory;       /* bytes of each device */
+    uint64_t calls;        /* made so far, the ones that count and give back excepted */
+    uint64_t fail_at;      /* this one fails, counted from 1; 0: none */
+    int fail_with;         /* the error; sticky unless memory ran out */
     uint64_t live, pinned; /* blocks of memory not given back */
     uint64_t streams, events, graphs, graph_launches, launches;
 } fake_state;

@@ -202,9 +202,9 @@ typedef struct lcu_scan_args {
     const float *a, *d, *dt_bias; /* d and dt_bias may be NULL */
 } lcu_scan_args;
 
-typedef struct lcu_sample_args {
+typedef struct lcu_best_args {
     const lcu_run *run;
-    lcu_slot in, out;
-} lcu_sample_args;
+    lcu_slot in, ids, values;
+} lcu_best_args;
 
 #endif

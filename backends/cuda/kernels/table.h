@@ -40,7 +40,7 @@
     X(conv_keep, lcu_conv_args, 128, 80, conv_keep)                                                \
     X(scan, lcu_scan_args, 128, 80, scan_seq)
 
-#define LCU_TABLE_SAMPLE(X) X(sample_row, lcu_sample_args, 256, 80, sample_row)
+#define LCU_TABLE_SAMPLE(X) X(best, lcu_best_args, 512, 80, best_row)
 
 #define LCU_TABLE(X)                                                                               \
     LCU_TABLE_VALUES(X)                                                                            \

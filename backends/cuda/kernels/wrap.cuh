@@ -91,6 +91,8 @@ LCU_DEV float lcu_warp_max(float v) /* a NaN is left out unless all are */
     return v;
 }
 
+LCU_DEV uint32_t lcu_count_bits(uint32_t bits) { return (uint32_t)__popc(bits); }
+LCU_DEV void lcu_shared_add(uint32_t *at, uint32_t v) { atomicAdd(at, v); }
 LCU_DEV uint32_t lcu_atomic_add(uint32_t *at, uint32_t v) { return atomicAdd(at, v); }
 
 /* --- numbers ---------------------------------------------------------------------------------------------- */
