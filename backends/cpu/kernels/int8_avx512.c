@@ -6,9 +6,12 @@
 #include <float.h>
 #include <math.h>
 
+/* A quarter of the cache's sets more than whole rounds, so that four rows do not fall into the same
+ * ones. */
 static size_t row_bytes(uint32_t k)
 {
-    return k / BLOCK * sizeof(act_block);
+    size_t sets = 64, lines = k / BLOCK;
+    return ((lines + sets * 3 / 4 - 1) / sets * sets + sets / 4) * LINE;
 }
 
 /* --- activations ------------------------------------------------------------------------------ */
@@ -54,36 +57,24 @@ static void quantise(const float *x, uint32_t k, void *row)
 
 /* --- walking through the file ----------------------------------------------------------------- */
 
-INLINE void walk_begin(walk *w, const uint8_t *from, size_t stride, uint32_t n_w)
+/* Runs that lack rows or blocks are read from a copy, where rows that are not there repeat the
+ * last, and nothing behind a row of the file is read. */
+typedef struct copy {
+    uint8_t rows[ROWS][320];
+} copy;
+
+INLINE walk walk_of(const uint8_t *base, size_t stride)
 {
-    int32_t apart[ROWS];
-    w->base = from;
-    for (uint32_t r = 0; r < ROWS; r++) {
-        apart[r] = (int32_t)((r < n_w ? r : n_w - 1) * stride);
-        w->rows[r] = from + apart[r];
-    }
-    w->apart = _mm512_loadu_si512(apart);
+    __m512i row = _mm512_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15);
+    return (walk){base, stride, _mm512_mullo_epi32(row, set32((uint32_t)stride))};
 }
 
-INLINE void walk_on(walk *w, size_t bytes)
+static __attribute__((noinline)) void copy_run(const uint8_t *from, size_t stride, uint32_t n_w,
+                                               size_t bytes, copy *to)
 {
-    w->base += bytes;
+    memset(to, 0, sizeof *to);
     for (uint32_t r = 0; r < ROWS; r++)
-        w->rows[r] += bytes;
-}
-
-/* A last single block is read from a copy, so that nothing behind the row is. */
-INLINE void walk_odd(walk *w, size_t skip, size_t bytes)
-{
-    int32_t apart[ROWS];
-    for (uint32_t r = 0; r < ROWS; r++) {
-        memset(w->odd[r], 0, sizeof w->odd[r]);
-        memcpy(w->odd[r], w->rows[r] + skip, bytes);
-        w->rows[r] = w->odd[r];
-        apart[r] = (int32_t)(r * sizeof w->odd[r]);
-    }
-    w->base = w->odd[0];
-    w->apart = _mm512_loadu_si512(apart);
+        memcpy(to->rows[r], from + (r < n_w ? r : n_w - 1) * stride, bytes);
 }
 
 /* --- panels ----------------------------------------------------------------------------------- */
@@ -112,25 +103,34 @@ INLINE void unpack_pair(const reader *f, const walk *w, uint32_t pair, uint32_t 
         _mm512_storeu_si512(panel + (LINES(f->kind) + i) * LINE, z[i + 8]);
 }
 
+INLINE void unpack_run(const reader *f, const walk *w, uint32_t blocks, uint8_t *panel)
+{
+    size_t block_bytes = LINES(f->kind) * LINE;
+    run s;
+    f->run(w, blocks, &s);
+    for (uint32_t b = 0; b < blocks; b++)
+        store_vectors(&s, b, f->kind, panel + b * block_bytes + 8 * LINE);
+    for (uint32_t b = 0; b < blocks; b += 2)
+        unpack_pair(f, w, b / 2, blocks - b < 2 ? 1 : 2, &s, panel + b * block_bytes);
+}
+
 INLINE void unpack_panel(const reader *f, const uint8_t *from, size_t stride, uint32_t n_w,
                          uint32_t k, uint8_t *panel)
 {
-    size_t block_bytes = LINES(f->kind) * LINE;
-    walk w;
-    run s;
-    walk_begin(&w, from, stride, n_w);
-    for (uint32_t at = 0; at < k / BLOCK; at += RUN, panel += RUN * block_bytes) {
+    size_t block_bytes = LINES(f->kind) * LINE, run_bytes = RUN * BLOCK / f->values * f->bytes;
+    walk w = walk_of(from, stride);
+    for (uint32_t at = 0; at < k / BLOCK; at += RUN) {
         uint32_t blocks = k / BLOCK - at < RUN ? k / BLOCK - at : RUN;
-        f->run(&w, blocks, &s);
-        for (uint32_t b = 0; b < blocks; b++)
-            store_vectors(&s, b, f->kind, panel + b * block_bytes + 8 * LINE);
-        for (uint32_t pair = 0; pair < blocks / 2; pair++)
-            unpack_pair(f, &w, pair, 2, &s, panel + 2 * pair * block_bytes);
-        if (blocks % 2 != 0) {
-            walk_odd(&w, (blocks - 1) * f->bytes, f->bytes);
-            unpack_pair(f, &w, 0, 1, &s, panel + (blocks - 1) * block_bytes);
+        if (blocks == RUN && n_w == ROWS) {
+            unpack_run(f, &w, RUN, panel + at * block_bytes);
+            w.base += run_bytes;
+            continue;
         }
-        walk_on(&w, RUN * BLOCK / f->values * f->bytes);
+        copy part;
+        copy_run(from + at / RUN * run_bytes, stride, n_w, blocks * BLOCK / f->values * f->bytes,
+                 &part);
+        walk c = walk_of(part.rows[0], sizeof part.rows[0]);
+        unpack_run(f, &c, blocks, panel + at * block_bytes);
     }
 }
 
@@ -146,6 +146,13 @@ INLINE void unpack(const reader *f, const uint8_t *from, size_t stride, uint32_t
 /* --- straight from the file ------------------------------------------------------------------- */
 
 #define DIRECT_MAX 4u
+/* What follows is fetched into the second cache in the order of memory, two tiles ahead: few bytes
+ * at a time, for a burst would hold up the loads of what is needed now. */
+INLINE void fetch(const uint8_t *from, size_t bytes)
+{
+    for (size_t line = 0; line < bytes; line += LINE)
+        _mm_prefetch((const char *)from + line, _MM_HINT_T1);
+}
 
 INLINE __m512 activation(float value)
 {
@@ -183,42 +190,47 @@ INLINE __m512 add_block(const __m512i *z, const run *s, uint32_t b, const act_bl
     return acc;
 }
 
-INLINE void direct_pair(const reader *f, const walk *w, run *s, uint32_t pair, uint32_t at,
-                        uint32_t blocks, const act_block *const *x, uint32_t n_x,
-                        __m512 acc[DIRECT_MAX])
+INLINE void direct_run(const reader *f, const walk *w, uint32_t at, uint32_t blocks,
+                       const act_block *const *x, uint32_t n_x, const uint8_t *ahead,
+                       size_t ahead_bytes, __m512 acc[DIRECT_MAX])
 {
-    __m512i z[16];
-    f->pair(w, pair, s, z);
-    for (uint32_t i = 0; i < n_x; i++) {
-        acc[i] = add_block(z, s, at % RUN, x[i] + at, f->kind, acc[i]);
-        if (blocks == 2)
-            acc[i] = add_block(z + 8, s, at % RUN + 1, x[i] + at + 1, f->kind, acc[i]);
+    run s;
+    f->run(w, blocks, &s);
+    for (uint32_t b = 0; b < blocks; b += 2) {
+        __m512i z[16];
+        fetch(ahead + b / 2 * ahead_bytes, ahead_bytes);
+        f->pair(w, b / 2, &s, z);
+        _Pragma("GCC unroll 1") for (uint32_t i = 0; i < n_x; i++)
+        {
+            acc[i] = add_block(z, &s, b, x[i] + at + b, f->kind, acc[i]);
+            if (b + 1 < blocks)
+                acc[i] = add_block(z + 8, &s, b + 1, x[i] + at + b + 1, f->kind, acc[i]);
+        }
     }
 }
 
-/* Sixteen rows; the same place of the next sixteen is fetched ahead. */
+/* Sixteen rows. */
 INLINE void direct_rows(const reader *f, const uint8_t *from, size_t stride, uint32_t n_w,
                         const act_block *const *x, uint32_t n_x, uint32_t k, __m512 acc[DIRECT_MAX])
 {
     size_t run_bytes = RUN * BLOCK / f->values * f->bytes;
-    walk w;
-    run s;
-    walk_begin(&w, from, stride, n_w);
+    walk w = walk_of(from, stride);
     for (uint32_t i = 0; i < n_x; i++)
         acc[i] = _mm512_setzero_ps();
     for (uint32_t at = 0; at < k / BLOCK; at += RUN) {
         uint32_t blocks = k / BLOCK - at < RUN ? k / BLOCK - at : RUN;
-        for (uint32_t r = 0; r < ROWS; r++)
-            for (size_t line = 0; line < run_bytes; line += LINE)
-                _mm_prefetch((const char *)w.rows[r] + ROWS * stride + line, _MM_HINT_T0);
-        f->run(&w, blocks, &s);
-        for (uint32_t pair = 0; pair < blocks / 2; pair++)
-            direct_pair(f, &w, &s, pair, at + 2 * pair, 2, x, n_x, acc);
-        if (blocks % 2 != 0) {
-            walk_odd(&w, (blocks - 1) * f->bytes, f->bytes);
-            direct_pair(f, &w, &s, 0, at + blocks - 1, 1, x, n_x, acc);
+        if (blocks == RUN && n_w == ROWS) {
+            direct_run(f, &w, at, RUN, x, n_x,
+                       from + 2 * ROWS * stride + (size_t)at / RUN * ROWS * run_bytes,
+                       ROWS * run_bytes / 4, acc);
+            w.base += run_bytes;
+            continue;
         }
-        walk_on(&w, run_bytes);
+        copy part;
+        copy_run(from + at / RUN * run_bytes, stride, n_w, blocks * BLOCK / f->values * f->bytes,
+                 &part);
+        walk c = walk_of(part.rows[0], sizeof part.rows[0]);
+        direct_run(f, &c, at, blocks, x, n_x, from, 0, acc);
     }
 }
 

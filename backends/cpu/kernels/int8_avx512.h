@@ -51,12 +51,10 @@ extern const panels_fn lcpu_avx512_panels[4];
 
 /* --- sixteen rows of the file ----------------------------------------------------------------- */
 
-/* Where they are read; rows that are not there repeat the last. */
 typedef struct walk {
     const uint8_t *base;
-    const uint8_t *rows[ROWS];
-    __m512i apart; /* bytes of each row from `base` */
-    uint8_t odd[ROWS][80];
+    size_t stride;
+    __m512i apart; /* r * stride */
 } walk;
 
 /* Eight blocks of sixteen rows: what they have beside bytes, and what their reader keeps. */
@@ -116,6 +114,11 @@ INLINE __m128i load16(const void *from)
     return _mm_loadu_si128(from);
 }
 
+INLINE __m256i load32(const void *from)
+{
+    return _mm256_loadu_si256(from);
+}
+
 /* Four bytes of each row. */
 INLINE __m512i words_at(const walk *w, size_t offset)
 {
@@ -125,12 +128,14 @@ INLINE __m512i words_at(const walk *w, size_t offset)
 /* Sixteen bytes of each row, turned: to[i] holds the rows' words i. */
 INLINE void turn16(const walk *w, size_t offset, __m512i to[4])
 {
+    const uint8_t *from = w->base + offset;
     __m512i z[4], t[4];
     EACH (i, 4) {
-        z[i] = _mm512_castsi128_si512(load16(w->rows[i] + offset));
-        z[i] = _mm512_inserti32x4(z[i], load16(w->rows[i + 4] + offset), 1);
-        z[i] = _mm512_inserti32x4(z[i], load16(w->rows[i + 8] + offset), 2);
-        z[i] = _mm512_inserti32x4(z[i], load16(w->rows[i + 12] + offset), 3);
+        const uint8_t *row = from + i * w->stride;
+        z[i] = _mm512_castsi128_si512(load16(row));
+        z[i] = _mm512_inserti32x4(z[i], load16(row + 4 * w->stride), 1);
+        z[i] = _mm512_inserti32x4(z[i], load16(row + 8 * w->stride), 2);
+        z[i] = _mm512_inserti32x4(z[i], load16(row + 12 * w->stride), 3);
     }
     t[0] = _mm512_unpacklo_epi32(z[0], z[1]);
     t[1] = _mm512_unpackhi_epi32(z[0], z[1]);
@@ -142,10 +147,31 @@ INLINE void turn16(const walk *w, size_t offset, __m512i to[4])
     to[3] = _mm512_unpackhi_epi64(t[1], t[3]);
 }
 
+/* The same for 32 bytes. */
 INLINE void turn32(const walk *w, size_t offset, __m512i to[8])
 {
-    turn16(w, offset, to);
-    turn16(w, offset + 16, to + 4);
+    const uint8_t *from = w->base + offset;
+    __m512i z[8], t[8];
+    EACH (i, 8) { /* rows 0 to 3 and 8 to 11, with the one four rows on */
+        const uint8_t *row = from + (i / 4 * 8 + i % 4) * w->stride;
+        z[i] =
+            _mm512_inserti64x4(_mm512_castsi256_si512(load32(row)), load32(row + 4 * w->stride), 1);
+    }
+    EACH (i, 4) {
+        t[2 * i] = _mm512_unpacklo_epi32(z[2 * i], z[2 * i + 1]);
+        t[2 * i + 1] = _mm512_unpackhi_epi32(z[2 * i], z[2 * i + 1]);
+    }
+    EACH (i, 2) {
+        const __m512i *four = t + 4 * i;
+        z[4 * i] = _mm512_unpacklo_epi64(four[0], four[2]);
+        z[4 * i + 1] = _mm512_unpackhi_epi64(four[0], four[2]);
+        z[4 * i + 2] = _mm512_unpacklo_epi64(four[1], four[3]);
+        z[4 * i + 3] = _mm512_unpackhi_epi64(four[1], four[3]);
+    }
+    EACH (i, 4) {
+        to[i] = _mm512_shuffle_i32x4(z[i], z[i + 4], 0x88);
+        to[i + 4] = _mm512_shuffle_i32x4(z[i], z[i + 4], 0xdd);
+    }
 }
 
 /* Bits 4i to 4i + 3 of each word, for the four bytes there. */

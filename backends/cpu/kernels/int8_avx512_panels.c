@@ -11,6 +11,7 @@ typedef struct panels_of {
     const uint8_t *panel;
     size_t stride; /* from panel to panel */
     const act_block *const *x;
+    const act_block *const *next; /* as many rows, fetched ahead */
     uint32_t first, blocks;
     float *const *out;
     size_t at;
@@ -71,11 +72,13 @@ INLINE void add_minima(const uint8_t *line, size_t stride, const act_block *cons
 
 INLINE void tile(const panels_of *t, uint32_t P, uint32_t X, int kind)
 {
-    const act_block *x[4];
+    const act_block *x[4], *next[4];
     const uint8_t *line = t->panel;
     __m512 acc[3][4];
-    EACH (r, X)
+    EACH (r, X) {
         x[r] = t->x[r] + t->first;
+        next[r] = t->next[r] + t->first;
+    }
     EACH (p, P) {
         __mmask16 mask = p + 1 == P ? t->last : 0xffff;
         EACH (r, X)
@@ -83,6 +86,8 @@ INLINE void tile(const panels_of *t, uint32_t P, uint32_t X, int kind)
                                       : _mm512_maskz_loadu_ps(mask, t->out[r] + t->at + p * ROWS);
     }
     for (uint32_t b = 0; b < t->blocks; b++, line += LINES(kind) * LINE) {
+        EACH (r, X)
+            _mm_prefetch((const char *)(next[r] + b), _MM_HINT_T0);
         add_columns(line, t->stride, x, b, 0, 8 / SCALES(kind), 8, P, X, acc);
         if (kind == LCPU_HALVES)
             add_columns(line, t->stride, x, b, 4, 4, 10, P, X, acc);
@@ -99,10 +104,14 @@ INLINE void tile(const panels_of *t, uint32_t P, uint32_t X, int kind)
 INLINE void rows_of(panels_of t, uint32_t n_x, uint32_t P, int kind)
 {
     uint32_t i = 0;
-    for (; i + 4 <= n_x; i += 4, t.x += 4, t.out += 4)
+    for (; i + 4 <= n_x; i += 4, t.x += 4, t.out += 4) {
+        t.next = i + 8 <= n_x ? t.x + 4 : t.x;
         tile(&t, P, 4, kind);
-    for (; i < n_x; i++, t.x++, t.out++)
+    }
+    for (; i < n_x; i++, t.x++, t.out++) {
+        t.next = t.x;
         tile(&t, P, 1, kind);
+    }
 }
 
 /* `most` panels at a time: 3, or 2 where a kind needs more registers. */
