@@ -4,7 +4,9 @@
 
 bool lvk_ranges_conflict(const lvk_range *a, const lvk_range *b)
 {
-    return a->space == b->space && (a->write || b->write) && a->begin < b->end && b->begin < a->end;
+    uint64_t begin = a->begin > b->begin ? a->begin : b->begin;
+    uint64_t end = a->end < b->end ? a->end : b->end;
+    return a->space == b->space && (a->write || b->write) && begin < end;
 }
 
 bool lvk_hazards_add(lvk_hazards *h, const lvk_range *ranges, uint32_t count)
