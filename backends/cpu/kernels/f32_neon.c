@@ -1,5 +1,7 @@
 /* f32_neon.c - the f32 kernels with NEON, which every 64-bit ARM processor has: sixteen lanes are
  * four registers. */
+#include "backends/cpu/kernels/math.h"
+
 #include <arm_neon.h>
 #include <stdint.h>
 #include <string.h>
@@ -95,6 +97,23 @@ static inline lanes lanes_pick(uint32_t bits, lanes x, lanes y)
                    four_picked(bits >> 8, x.c, y.c), four_picked(bits >> 12, x.d, y.d)};
 }
 
+static inline float lanes_largest(lanes x)
+{
+    return vmaxvq_f32(vmaxq_f32(vmaxq_f32(x.a, x.b), vmaxq_f32(x.c, x.d)));
+}
+
+static inline float32x4_t four_exponents(float32x4_t shifted)
+{
+    uint32x4_t bits = vreinterpretq_u32_f32(shifted);
+    return vreinterpretq_f32_u32(vshlq_n_u32(vsubq_u32(bits, vdupq_n_u32(LCPU_EXP_ONE)), 23));
+}
+
+static inline lanes lanes_exponent(lanes shifted)
+{
+    return (lanes){four_exponents(shifted.a), four_exponents(shifted.b), four_exponents(shifted.c),
+                   four_exponents(shifted.d)};
+}
+
 static inline float lanes_reduce(lanes x)
 {
     float32x4_t four = vaddq_f32(vaddq_f32(x.a, x.c), vaddq_f32(x.b, x.d));
@@ -147,6 +166,15 @@ static inline lanes lanes_set_f16(const void *from)
     memcpy(&bits, from, sizeof bits);
     float32x4_t v = four_f16(vdup_n_u16(bits));
     return (lanes){v, v, v, v};
+}
+
+/* Sixteen halves `stride` bytes apart. */
+static inline lanes lanes_gather_f16(const uint8_t *from, size_t stride)
+{
+    uint8_t halves[32];
+    for (int i = 0; i < 16; i++)
+        memcpy(halves + 2 * i, from + i * stride, 2);
+    return lanes_load_f16(halves);
 }
 
 static inline float32x4_t joined(float32x4_t x, float32x4_t y, int high)
