@@ -223,12 +223,12 @@ void mix()
             }
         }
     }
+    barrier();
 }
 
 // The end of a split: joined with those before.
 void join_split()
 {
-    barrier();
     for (uint e = 0; e < EACH; e++) {
         uint pair = min(me / LANES + e * GROUPS, PAIRS - 1);
         if (largest[pair] == NOTHING)
@@ -280,7 +280,6 @@ void walk(uint s, uint first, uint end)
 // What one split found, for attn_combine.comp.
 void write_parts()
 {
-    barrier();
     for (uint e = 0; e < EACH; e++) {
         uint pair = me / LANES + e * GROUPS;
         if (pair >= PAIRS || !lives(pair))
