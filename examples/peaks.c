@@ -4,7 +4,8 @@
 #include "crowd.h"
 #include "tool.h"
 
-#if defined(__x86_64__) && defined(__GNUC__)
+/* Not on Windows: gcc there spills wide registers as if its stack were aligned. */
+#if defined(__x86_64__) && defined(__GNUC__) && !defined(_WIN32)
 #include <immintrin.h>
 #define KNOWN 1
 

@@ -1,5 +1,6 @@
 /* f32_neon.c - the f32 kernels with NEON, which every 64-bit ARM processor has: sixteen lanes are
  * four registers. */
+#define LCPU_FUSED
 #include "backends/cpu/kernels/math.h"
 
 #include <arm_neon.h>

@@ -7,8 +7,9 @@
 
 #include <math.h>
 
-/* The mac of the instruction set this is compiled for. */
-#if defined(__FMA__) || defined(__ARM_FEATURE_FMA)
+/* The mac of the set this is compiled for. Where every processor has it fused, the portable set still
+ * has not, and the others define LCPU_FUSED. */
+#if defined(__FMA__) || defined(LCPU_FUSED)
 #define LCPU_MAC(x, y, sum) __builtin_fmaf(x, y, sum)
 #else
 #define LCPU_MAC(x, y, sum) ((x) * (y) + (sum))
