@@ -8,6 +8,8 @@
 
 #define MEMORY_ALIGN 256u
 #define ARGS_ALIGN   16u
+#define SHARED_FREE  49152u /* bytes of shared memory that need no leave */
+#define SHARED_OWN   8192u  /* most that kernels have beside what a launch asks for */
 
 static void fail(lcu_planner *p, int32_t status)
 {
@@ -105,6 +107,9 @@ const void *lcu_plan_table(lcu_planner *p, const void *values, uint64_t bytes)
 void lcu_emit(lcu_planner *p, const lcu_launch *launch, const void *args)
 {
     const lcu_kernel *kernel = &lcu_kernels[launch->kernel];
+    if (!p->query && launch->shared_bytes > SHARED_FREE)
+        fail(p, LCU_CALL(p->device, kernel_shared, *kernel->function,
+                         p->device->properties.shared_bytes - SHARED_OWN));
     if (!p->query) {
         lcu_launch *l = &p->launches[p->n_launches];
         *l = *launch;

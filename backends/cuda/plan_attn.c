@@ -1,5 +1,103 @@
-/* plan_attn.c - launches of attention. */
+/* plan_attn.c - launches of attention. Few rows share out the splits of their slots, many walk them;
+ * with fast numerics sequences that bring many rows go to the tensor cores (attn_prompt.cu). */
 #include "backends/cuda/plan.h"
+
+#define SPLIT_ROWS   16u /* up to so many rows share out their splits: scratch grows with them */
+#define PROMPT_ROWS  16u /* of one sequence */
+#define PROMPT_TILE  64u /* queries, slots */
+#define SHARED_BYTES (96u * 1024u) /* that every card has */
+#define LEAST_BYTES  4096u         /* of a tile of keys, used for more */
+#define MOST_V_DIM   512u
+
+static const struct {
+    uint32_t heads, walk, split;
+} packs[4] = {{1, LCU_K_attn_walk_1, LCU_K_attn_split_1},
+              {2, LCU_K_attn_walk_2, LCU_K_attn_split_2},
+              {4, LCU_K_attn_walk_4, LCU_K_attn_split_4},
+              {8, LCU_K_attn_walk_8, LCU_K_attn_split_8}};
+
+static const struct {
+    uint32_t dim, kernel;
+} prompts[3] = {
+    {64, LCU_K_attn_prompt_64}, {128, LCU_K_attn_prompt_128}, {256, LCU_K_attn_prompt_256}};
+
+static uint32_t align(uint32_t bytes)
+{
+    return (bytes + 127) / 128 * 128;
+}
+
+/* Chooses the tile; answers the shared memory. Strides are not known in a query, nor wanted. */
+static uint32_t fit_tile(lcu_attn_args *a, uint32_t heads)
+{
+    uint32_t k = LCU_TILE_STRIDE((uint32_t)a->cache.parts[0].head_bytes);
+    uint32_t v = LCU_TILE_STRIDE((uint32_t)a->cache.parts[1].head_bytes);
+    uint32_t fixed = align(heads * (a->k_dim + a->v_dim) * (uint32_t)sizeof(float)), all;
+    a->tile = 128;
+    do {
+        a->tile /= 2;
+        a->key_bytes = align(a->tile * k);
+        a->key_bytes = a->key_bytes < LEAST_BYTES ? LEAST_BYTES : a->key_bytes;
+        all = fixed + a->key_bytes + a->tile * v;
+    } while (all > SHARED_BYTES && a->tile > 16);
+    return all;
+}
+
+static void plan_prompt(lcu_planner *p, lcu_attn_args *a)
+{
+    uint32_t group = a->heads / a->kv_heads, widest = a->k_dim > a->v_dim ? a->k_dim : a->v_dim,
+             i = 0;
+    while (prompts[i].dim < widest)
+        i++;
+    for (a->pack = 1; a->pack < group && a->pack < PROMPT_TILE / 4;)
+        a->pack *= 2;
+    uint32_t sets = (group + a->pack - 1) / a->pack;
+    lcu_launch l = {.kernel = prompts[i].kernel,
+                    .grid = {LCU_BLOCKS(a->kv_heads * sets),
+                             LCU_PER(LCU_COUNT_ROWS, PROMPT_TILE / a->pack), LCU_BLOCKS(1)},
+                    .shared_bytes = PROMPT_TILE * (2 * (a->k_dim * 2 + 16) + a->v_dim * 2 + 16),
+                    .ladder = LCU_COUNT_ROWS,
+                    .from = PROMPT_ROWS,
+                    .to = UINT32_MAX};
+    a->prompt_rows = PROMPT_ROWS;
+    lcu_emit(p, &l, a);
+}
+
+static bool takes_prompt(const lcu_planner *p, const lcu_attn_args *a)
+{
+    return p->desc->numerics == LM_NUMERICS_FAST && a->in.rows == LM_ROWS_ALL &&
+           p->desc->limits.rows >= PROMPT_ROWS && a->k_dim % 16 == 0 && a->v_dim % 16 == 0 &&
+           a->k_dim <= 256 && a->v_dim <= 256 &&
+           PROMPT_TILE * (2 * (a->k_dim * 2 + 16) + a->v_dim * 2 + 16) <=
+               p->device->properties.shared_bytes;
+}
+
+static void plan_rows(lcu_planner *p, lcu_attn_args *a)
+{
+    uint32_t group = a->heads / a->kv_heads, i = 0;
+    while (i < 3 && packs[i].heads < group)
+        i++;
+    uint32_t sets = a->kv_heads * ((group + packs[i].heads - 1) / packs[i].heads);
+    uint32_t limit = a->in.rows == LM_ROWS_ALL ? p->desc->limits.rows : p->desc->limits.wanted;
+    uint64_t rows = limit < SPLIT_ROWS ? limit : SPLIT_ROWS;
+    a->max_splits = (p->desc->context + LCU_ATTN_SPLIT - 1) / LCU_ATTN_SPLIT;
+    a->partial =
+        lcu_plan_scratch(p, rows * a->heads * a->max_splits * (a->v_dim + 2) * sizeof(float));
+    a->counters = lcu_plan_kept(p, rows * sets * sizeof(uint32_t));
+    lcu_launch l = {.kernel = packs[i].split,
+                    .grid = {LCU_BLOCKS(sets), LCU_PER(a->in.rows, 1),
+                             LCU_PER(LCU_COUNT_LENGTH, LCU_ATTN_SPLIT)},
+                    .shared_bytes = fit_tile(a, packs[i].heads),
+                    .ladder = a->in.rows,
+                    .from = 1,
+                    .to = SPLIT_ROWS};
+    lcu_emit(p, &l, a);
+    l.kernel = packs[i].walk;
+    l.grid[2] = LCU_BLOCKS(1);
+    l.from = SPLIT_ROWS + 1;
+    l.to = UINT32_MAX;
+    if (limit > SPLIT_ROWS)
+        lcu_emit(p, &l, a);
+}
 
 int32_t lcu_plan_attn(lcu_planner *p, const lm_step *step)
 {
@@ -17,9 +115,12 @@ int32_t lcu_plan_attn(lcu_planner *p, const lm_step *step)
                        .softcap = at->softcap,
                        .alibi = at->alibi,
                        .sinks = lcu_plan_vector(p, at->sinks)};
-    lcu_launch l = {.kernel = LCU_K_attn,
-                    .grid = {LCU_PER(a.in.rows, 1), LCU_BLOCKS(at->heads), LCU_BLOCKS(1)},
-                    .shared_bytes = (at->k_dim + at->v_dim) * (uint32_t)sizeof(float)};
-    lcu_emit(p, &l, &a);
+    if (at->k_dim % 8 != 0 || at->v_dim % 8 != 0 || at->v_dim > MOST_V_DIM)
+        return lm_fail(LLM_E_UNSUPPORTED,
+                       "attention over heads of %u and %u values: CUDA has multiples of 8 up to %u",
+                       (unsigned)at->k_dim, (unsigned)at->v_dim, (unsigned)MOST_V_DIM);
+    if (takes_prompt(p, &a))
+        plan_prompt(p, &a);
+    plan_rows(p, &a);
     return LLM_OK;
 }

@@ -14,6 +14,7 @@
 #define LCU_DEV         static inline
 #define LCU_BODY        static
 #define LCU_CONST_TABLE static const
+#define LCU_UNROLL
 
 struct uint2 {
     uint32_t x, y;
@@ -246,6 +247,14 @@ LCU_DEV uint32_t lcu_count_bits(uint32_t bits)
 {
     return (uint32_t)__builtin_popcount(bits);
 }
+LCU_DEV uint32_t lcu_match(uint32_t v)
+{
+    uint32_t bits = 0;
+    emu_exchange(EMU_VOTE, &v, sizeof v);
+    for (uint32_t i = 0; i < 32; i++)
+        bits |= (uint32_t)(*(const uint32_t *)emu_peer(i) == v) << i;
+    return bits;
+}
 LCU_DEV void lcu_shared_add(lcu_shared<uint32_t> at, uint32_t v)
 {
     emu_atomic_add(at.offset, v);
@@ -278,9 +287,25 @@ LCU_DEV float lcu_from_bf16(uint16_t bits)
     return lcu_float_of((uint32_t)bits << 16);
 }
 uint16_t lcu_to_bf16(float v);
+LCU_DEV uint32_t lcu_pack_f16(float low, float high)
+{
+    return lcu_to_f16(low) | (uint32_t)lcu_to_f16(high) << 16;
+}
+LCU_DEV uint32_t lcu_pack_bf16(float low, float high)
+{
+    return lcu_to_bf16(low) | (uint32_t)lcu_to_bf16(high) << 16;
+}
 float lcu_from_e4m3(uint8_t bits);
 uint8_t lcu_to_e4m3(float v);
 
+LCU_DEV uint32_t lcu_byte_perm(uint32_t a, uint32_t b, uint32_t selector)
+{
+    uint64_t both = (uint64_t)b << 32 | a;
+    uint32_t v = 0;
+    for (uint32_t i = 0; i < 4; i++)
+        v |= (uint32_t)(both >> (selector >> (4 * i) & 7) * 8 & 255) << (8 * i);
+    return v;
+}
 LCU_DEV int32_t lcu_dp4a(int32_t a, int32_t b, int32_t c)
 {
     for (int i = 0; i < 32; i += 8)
@@ -305,6 +330,7 @@ LCU_DEV uint4 lcu_load_stream(const void *from)
     std::memcpy(&v, from, sizeof v);
     return v;
 }
+LCU_DEV float lcu_load_fresh(const float *from) { return *from; }
 LCU_DEV void lcu_prefetch(const void *) {}
 
 /* Done at the wait, so that a missing one shows. */

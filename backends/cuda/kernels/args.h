@@ -5,6 +5,7 @@
 #ifndef LM_BACKENDS_CUDA_ARGS_H
 #define LM_BACKENDS_CUDA_ARGS_H
 
+#include "backends/cuda/kernels/layouts.h"
 #include "step/step.h"
 
 #define LCU_GROUPS 4u /* as LM_MAX_GROUPS */
@@ -45,17 +46,13 @@ typedef struct lcu_slot {
     uint32_t rows; /* LM_ROWS_... */
 } lcu_slot;
 
-/* How a weight lies on the device. The file's formats map to these in pack.c. */
-enum {
-    LCU_LAYOUT_F32, /* [experts][rows][cols] floats */
-    LCU_LAYOUT_COUNT
-};
-
 typedef struct lcu_weight_view {
     const uint8_t *data; /* aligned to 256 bytes */
     uint32_t layout;     /* LCU_LAYOUT_... */
     uint32_t rows, cols, experts;
-    uint64_t matrix_bytes; /* from one expert to the next */
+    uint64_t matrix_bytes;       /* from one expert to the next */
+    uint64_t plane[LCU_PLANES];  /* where each begins in a matrix */
+    uint32_t stride[LCU_PLANES]; /* bytes from row to row in it */
 } lcu_weight_view;
 
 typedef struct lcu_linear {
@@ -80,6 +77,13 @@ typedef struct lcu_cache_view {
     uint32_t page_tokens; /* a power of two; 1 for states */
     lcu_part parts[2];
 } lcu_cache_view;
+
+/* Activations in blocks of 32 signed bytes. blocks: two words for each block, the bits of its scale
+ * and the sums of its halves, 16 bits each. */
+typedef struct lcu_x8 {
+    int8_t *codes;
+    uint32_t *blocks;
+} lcu_x8;
 
 /* --- arguments ------------------------------------------------------------------------------------ */
 
@@ -144,6 +148,12 @@ typedef struct lcu_append_args {
     lcu_cache_view cache;
 } lcu_append_args;
 
+/* Attention: slots of one sum, and the bytes from slot to slot of a tile in shared memory. Heads of
+ * whole 16 bytes are set apart so that neighbours fall into different banks. */
+#define LCU_ATTN_SPLIT 256u
+#define LCU_TILE_STRIDE(head_bytes)                                                                \
+    ((head_bytes) % 16 != 0 ? (head_bytes) : ((head_bytes) + 95) / 128 * 128 + 32)
+
 typedef struct lcu_attn_args {
     const lcu_run *run;
     lcu_slot in, out;
@@ -154,6 +164,11 @@ typedef struct lcu_attn_args {
     float *partial;     /* scratch, see the planner */
     uint32_t *counters; /* zero between runs */
     uint32_t max_splits;
+    uint32_t tile;      /* slots at once: 16, 32 or 64 */
+    uint32_t key_bytes; /* of a tile of keys in shared memory */
+    uint32_t pack;      /* attn_prompt: heads of a block, a power of two */
+    /* Sequences of so many rows or more are attn_prompt's, others are not; 0: none are. */
+    uint32_t prompt_rows;
 } lcu_attn_args;
 
 typedef struct lcu_linear_args {
@@ -161,7 +176,14 @@ typedef struct lcu_linear_args {
     lcu_slot in, out;
     lcu_linear linear;
     uint32_t heads; /* linear_heads: matrices, one per head; else 0 */
+    lcu_x8 x;       /* for layouts of codes: `in` quantised */
 } lcu_linear_args;
+
+typedef struct lcu_quantise_args {
+    const lcu_run *run;
+    lcu_slot in;
+    lcu_x8 x;
+} lcu_quantise_args;
 
 typedef struct lcu_expert_args {
     const lcu_run *run;
@@ -169,7 +191,51 @@ typedef struct lcu_expert_args {
     lcu_linear linear;
     uint32_t used;
     bool per_expert_input;
+    lcu_x8 x; /* for layouts of codes: `in` quantised */
 } lcu_expert_args;
+
+/* Activations in 16 bits, in the order of tiles.cu: positions by eights, chunks of 128 columns. */
+typedef struct lcu_x16 {
+    struct uint4 *units;
+    float *scales; /* [positions] of the results */
+    uint32_t chunks;
+} lcu_x16;
+
+typedef struct lcu_tile {
+    uint32_t expert, first, count; /* of the positions */
+} lcu_tile;
+
+/* The places of a run ordered by expert; each expert's begin at a multiple of eight. `places` NULL:
+ * positions are rows. */
+typedef struct lcu_order {
+    uint32_t *places; /* [positions] or LM_NONE */
+    lcu_tile *tiles;
+    uint32_t *n_positions, *n_tiles;
+} lcu_order;
+
+typedef struct lcu_pack_args {
+    const lcu_run *run;
+    lcu_slot in;
+    lcu_x16 x;
+    lcu_order order;
+    uint32_t cols, used;
+    bool per_expert_input, bf16;
+} lcu_pack_args;
+
+typedef struct lcu_tiles_args {
+    const lcu_run *run;
+    lcu_slot in, out;
+    lcu_linear linear;
+    lcu_x16 x;
+    lcu_order order;
+} lcu_tiles_args;
+
+typedef struct lcu_order_args {
+    const lcu_run *run;
+    lcu_slot ids, out; /* `out`: places without an expert are set to zero there */
+    lcu_order order;
+    uint32_t used, experts, width; /* `width`: positions of a tile */
+} lcu_order_args;
 
 typedef struct lcu_route_args {
     const lcu_run *run;

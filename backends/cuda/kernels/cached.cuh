@@ -1,20 +1,84 @@
-/* cached.cuh - single values of keys and values in the cache. */
+/* cached.cuh - keys and values of the cache in shared memory: copying a tile of slots there, and
+ * reading eight values at once. */
 #ifndef LM_BACKENDS_CUDA_CACHED_CUH
 #define LM_BACKENDS_CUDA_CACHED_CUH
 
 #include "backends/cuda/kernels/wrap.cuh"
 
-/* Value i of the head whose bytes begin at `at`. */
-LCU_DEV float lcu_cached(uint32_t format, const uint8_t *at, uint32_t i)
+/* Slots of one piece: never across a page, whose tokens are 16 or more. */
+#define LCU_RUN_SLOTS 16u
+
+/* Where the pieces of a tile begin, by the first threads. Those with nothing visible: 0. */
+LCU_DEV void lcu_find_tile(const lcu_run *run, const lcu_cache_view &c, uint32_t seq, uint32_t head,
+                           uint32_t tile, uint32_t slots, uint32_t first, uint32_t end,
+                           lcu_shared<uint64_t> bases)
 {
-    if (format == LM_F32)
-        return ((const float *)at)[i];
-    if (format == LM_F16)
-        return lcu_from_f16(((const uint16_t *)at)[i]);
-    if (format == LM_BF16)
-        return lcu_from_bf16(((const uint16_t *)at)[i]);
-    const uint8_t *block = at + i / 32 * 34; /* Q8_0 */
-    return lcu_from_f16((uint16_t)(block[0] | block[1] << 8)) * (float)(int8_t)block[2 + i % 32];
+    uint32_t pieces = slots / LCU_RUN_SLOTS, i = lcu_thread();
+    if (i >= 2 * pieces)
+        return;
+    uint32_t at = tile + i % pieces * LCU_RUN_SLOTS;
+    bool seen = at < end && at + LCU_RUN_SLOTS > first;
+    bases[i] = seen ? (uint64_t)(uintptr_t)lcu_cache_at(run, c, i / pieces, seq, at, head) : 0;
+}
+
+/* Begins to copy one part of the tile; the caller commits and waits. Slots outside [first, end) are
+ * left alone. */
+LCU_DEV void lcu_copy_tile(const lcu_part &p, uint32_t tile, uint32_t slots, uint32_t first,
+                           uint32_t end, lcu_shared<uint64_t> bases, lcu_shared<uint8_t> to)
+{
+    uint32_t stride = LCU_TILE_STRIDE(p.head_bytes);
+    bool apart = p.head_bytes % 16 == 0;
+    uint32_t unit = apart ? p.head_bytes / 16 : p.head_bytes; /* a slot's, or a whole piece's */
+    uint32_t units = apart ? slots : slots / LCU_RUN_SLOTS;
+    for (uint32_t i = lcu_thread(); i < units * unit; i += lcu_threads()) {
+        uint32_t at = i / unit, chunk = i % unit * 16;
+        uint32_t piece = apart ? at / LCU_RUN_SLOTS : at, in = apart ? at % LCU_RUN_SLOTS : 0;
+        uint64_t base = bases[piece];
+        if (base != 0 && (!apart || (tile + at >= first && tile + at < end)))
+            lcu_copy_async16(to + (apart ? at : piece * LCU_RUN_SLOTS) * stride + chunk,
+                             (const uint8_t *)(uintptr_t)base + in * p.token_stride + chunk, true);
+    }
+}
+
+LCU_DEV void lcu_two_halves(uint32_t format, uint32_t word, float *v)
+{
+    if (format == LM_F16) {
+        v[0] = lcu_from_f16((uint16_t)word);
+        v[1] = lcu_from_f16((uint16_t)(word >> 16));
+    } else {
+        v[0] = lcu_float_of(word << 16);
+        v[1] = lcu_float_of(word & 0xffff0000u);
+    }
+}
+
+/* Values i to i + 7 of a head, i a multiple of 8. */
+LCU_DEV void lcu_cached8(uint32_t format, lcu_shared<uint8_t> head, uint32_t i, float v[8])
+{
+    if (format == LM_F32) {
+        float4 a = lcu_recast<float4>(head + i * 4)[0], b = lcu_recast<float4>(head + i * 4)[1];
+        v[0] = a.x;
+        v[1] = a.y;
+        v[2] = a.z;
+        v[3] = a.w;
+        v[4] = b.x;
+        v[5] = b.y;
+        v[6] = b.z;
+        v[7] = b.w;
+    } else if (format == LM_Q8_0) {
+        lcu_shared<uint16_t> block = lcu_recast<uint16_t>(head + i / 32 * 34);
+        float d = lcu_from_f16(block[0]);
+        for (uint32_t j = 0; j < 4; j++) {
+            uint16_t pair = block[1 + i % 32 / 2 + j];
+            v[2 * j] = d * (float)(int8_t)pair;
+            v[2 * j + 1] = d * (float)(int8_t)(pair >> 8);
+        }
+    } else {
+        uint4 words = lcu_recast<uint4>(head + i * 2)[0];
+        lcu_two_halves(format, words.x, v);
+        lcu_two_halves(format, words.y, v + 2);
+        lcu_two_halves(format, words.z, v + 4);
+        lcu_two_halves(format, words.w, v + 6);
+    }
 }
 
 #endif

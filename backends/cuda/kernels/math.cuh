@@ -40,6 +40,19 @@ LCU_DEV float lcu_act(uint32_t act, float x)
     }
 }
 
+/* How much a head's scores fall per slot of distance; heads beyond a power of two take the odd steps
+ * between. */
+LCU_DEV float lcu_alibi_slope(float alibi, uint32_t heads, uint32_t h)
+{
+    uint32_t pow2 = 1;
+    if (alibi <= 0)
+        return 0;
+    while (pow2 * 2 <= heads)
+        pow2 *= 2;
+    float exponent = h < pow2 ? (float)(h + 1) : (float)(2 * (h - pow2) + 1) / 2;
+    return exp2f(-alibi / (float)pow2 * exponent);
+}
+
 /* A sum over the block's threads, the same for all of them; `parts` has one place per warp. */
 LCU_DEV float lcu_block_sum(float v, lcu_shared<float> parts)
 {

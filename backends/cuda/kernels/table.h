@@ -25,15 +25,68 @@
     X(rope, lcu_rope_args, 256, 80, rope_rows)                                                     \
     X(append, lcu_append_args, 128, 80, append_rows)
 
-#define LCU_TABLE_LINEAR(X)                                                                        \
-    X(linear, lcu_linear_args, 128, 80, linear_rows)                                               \
-    X(expert, lcu_expert_args, 128, 80, expert_rows)
+/* Layouts that tensor cores take. */
+#define LCU_TILED_LAYOUTS(R, X)                                                                    \
+    R(X, F16)                                                                                      \
+    R(X, BF16)                                                                                     \
+    R(X, Q8_0)                                                                                     \
+    R(X, Q4_0)                                                                                     \
+    R(X, Q5_0)                                                                                     \
+    R(X, Q4_1)                                                                                     \
+    R(X, Q5_1)                                                                                     \
+    R(X, IQ4_NL)                                                                                   \
+    R(X, MXFP4)                                                                                    \
+    R(X, Q4_K)                                                                                     \
+    R(X, Q5_K)                                                                                     \
+    R(X, Q6_K)                                                                                     \
+    R(X, Q3_K)                                                                                     \
+    R(X, Q2_K)                                                                                     \
+    R(X, IQ4_XS)
 
-#define LCU_TABLE_ATTN(X) X(attn, lcu_attn_args, 128, 80, attn_row)
+/* For 1, 2, 4 and 8 rows of activations, and for one expert. */
+#define LCU_GEMV_ROW(X, l)                                                                         \
+    X(gemv_##l##_1, lcu_linear_args, 128, 80, gemv<LCU_LAYOUT_##l, 1>)                             \
+    X(gemv_##l##_2, lcu_linear_args, 128, 80, gemv<LCU_LAYOUT_##l, 2>)                             \
+    X(gemv_##l##_4, lcu_linear_args, 128, 80, gemv<LCU_LAYOUT_##l, 4>)                             \
+    X(gemv_##l##_8, lcu_linear_args, 128, 80, gemv<LCU_LAYOUT_##l, 8>)                             \
+    X(gemv_##l##_expert, lcu_expert_args, 128, 80, gemv_expert<LCU_LAYOUT_##l>)
+
+#define LCU_TABLE_GEMV(X)                                                                          \
+    X(quantise, lcu_quantise_args, 256, 80, quantise)                                              \
+    LCU_GEMV_ROW(X, F32)                                                                           \
+    LCU_TILED_LAYOUTS(LCU_GEMV_ROW, X)
+
+/* For 16, 64 and 128 rows of activations. */
+#define LCU_TILES_ROW(X, l)                                                                        \
+    X(tiles_##l##_16, lcu_tiles_args, 256, 80, tiles_few<LCU_LAYOUT_##l, 2>)                       \
+    X(tiles_##l##_64, lcu_tiles_args, 256, 80, tiles_few<LCU_LAYOUT_##l, 8>)                       \
+    X(tiles_##l##_128, lcu_tiles_args, 128, 80, tiles_many<LCU_LAYOUT_##l>)
+
+#define LCU_TABLE_TILES(X)                                                                         \
+    X(pack_x, lcu_pack_args, 128, 80, pack_x)                                                      \
+    LCU_TILED_LAYOUTS(LCU_TILES_ROW, X)
+
+/* For so many heads that share keys and values. */
+#define LCU_ATTN_ROW(X, heads)                                                                     \
+    X(attn_walk_##heads, lcu_attn_args, 128, 80, attn_walk<heads>)                                 \
+    X(attn_split_##heads, lcu_attn_args, 128, 80, attn_split<heads>)
+
+#define LCU_TABLE_ATTN(X)                                                                          \
+    LCU_ATTN_ROW(X, 1)                                                                             \
+    LCU_ATTN_ROW(X, 2)                                                                             \
+    LCU_ATTN_ROW(X, 4)                                                                             \
+    LCU_ATTN_ROW(X, 8)
+
+#define LCU_TABLE_ATTN_PROMPT(X)                                                                   \
+    X(attn_prompt_64, lcu_attn_args, 128, 80, attn_prompt<64>)                                     \
+    X(attn_prompt_128, lcu_attn_args, 128, 80, attn_prompt<128>)                                   \
+    X(attn_prompt_256, lcu_attn_args, 128, 80, attn_prompt<256>)
 
 #define LCU_TABLE_MOE(X)                                                                           \
     X(route, lcu_route_args, 32, 80, route_row)                                                    \
     X(combine, lcu_combine_args, 256, 80, combine_rows)
+
+#define LCU_TABLE_ORDER(X) X(order, lcu_order_args, 256, 80, order_places)
 
 #define LCU_TABLE_STATE(X)                                                                         \
     X(conv, lcu_conv_args, 128, 80, conv_seq)                                                      \
@@ -46,8 +99,11 @@
     LCU_TABLE_VALUES(X)                                                                            \
     LCU_TABLE_NORM(X)                                                                              \
     LCU_TABLE_ROPE(X)                                                                              \
-    LCU_TABLE_LINEAR(X)                                                                            \
+    LCU_TABLE_GEMV(X)                                                                              \
+    LCU_TABLE_TILES(X)                                                                             \
     LCU_TABLE_ATTN(X)                                                                              \
+    LCU_TABLE_ATTN_PROMPT(X)                                                                       \
+    LCU_TABLE_ORDER(X)                                                                             \
     LCU_TABLE_MOE(X)                                                                               \
     LCU_TABLE_STATE(X)                                                                             \
     LCU_TABLE_SAMPLE(X)

@@ -28,6 +28,7 @@
 #define LCU_DEV static __device__ __forceinline__
 /* For bodies of kernels. */
 #define LCU_BODY static __device__
+#define LCU_UNROLL _Pragma("unroll") /* loops over arrays that must stay in registers */
 #define LCU_CONST_TABLE static __device__ const /* a table in device memory */
 
 /* --- threads --------------------------------------------------------------------------------------- */
@@ -77,6 +78,9 @@ LCU_DEV uint32_t lcu_ballot(bool p) { return __ballot_sync(~0u, p); }
 LCU_DEV bool lcu_any(bool p) { return __any_sync(~0u, p); }
 LCU_DEV bool lcu_all(bool p) { return __all_sync(~0u, p); }
 
+/* The lanes that have the same value. */
+LCU_DEV uint32_t lcu_match(uint32_t v) { return __match_any_sync(~0u, v); }
+
 /* All lanes get the result; pairs 16, 8, 4, 2, 1 apart are joined in this order. */
 LCU_DEV float lcu_warp_sum(float v)
 {
@@ -101,6 +105,17 @@ LCU_DEV float lcu_from_f16(uint16_t bits) { return __half2float(__ushort_as_half
 LCU_DEV uint16_t lcu_to_f16(float v) { return __half_as_ushort(__float2half_rn(v)); }
 LCU_DEV float lcu_from_bf16(uint16_t bits) { return __uint_as_float((uint32_t)bits << 16); }
 LCU_DEV uint16_t lcu_to_bf16(float v) { return __bfloat16_as_ushort(__float2bfloat16_rn(v)); }
+/* Two of them in one word, `low` in its lower half. */
+LCU_DEV uint32_t lcu_pack_f16(float low, float high)
+{
+    __half2 pair = __floats2half2_rn(low, high);
+    return *(const uint32_t *)&pair;
+}
+LCU_DEV uint32_t lcu_pack_bf16(float low, float high)
+{
+    __nv_bfloat162 pair = __floats2bfloat162_rn(low, high);
+    return *(const uint32_t *)&pair;
+}
 LCU_DEV float lcu_from_e4m3(uint8_t bits)
 {
     return __half2float(__half(__nv_cvt_fp8_to_halfraw(bits, __NV_E4M3)));
@@ -108,6 +123,12 @@ LCU_DEV float lcu_from_e4m3(uint8_t bits)
 LCU_DEV uint8_t lcu_to_e4m3(float v) { return __nv_cvt_float_to_fp8(v, __NV_SATFINITE, __NV_E4M3); }
 LCU_DEV float lcu_float_of(uint32_t bits) { return __uint_as_float(bits); }
 LCU_DEV uint32_t lcu_bits_of(float v) { return __float_as_uint(v); }
+
+/* Byte i of the result is byte (selector >> 4 i & 7) of a, then b. */
+LCU_DEV uint32_t lcu_byte_perm(uint32_t a, uint32_t b, uint32_t selector)
+{
+    return __byte_perm(a, b, selector);
+}
 
 /* Four signed bytes by four signed (or unsigned by signed) bytes, added to c. */
 LCU_DEV int32_t lcu_dp4a(int32_t a, int32_t b, int32_t c) { return __dp4a(a, b, c); }
@@ -129,6 +150,8 @@ LCU_DEV uint4 lcu_load_stream(const void *from)
                  : "l"(from));
     return v;
 }
+/* What another block of this launch may have written. */
+LCU_DEV float lcu_load_fresh(const float *from) { return __ldcg(from); }
 LCU_DEV void lcu_prefetch(const void *at) { asm volatile("prefetch.global.L2 [%0];" ::"l"(at)); }
 
 /* Sixteen bytes to shared memory, there after the wait of the copying thread; `lcu_sync` for the
