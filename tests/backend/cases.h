@@ -23,8 +23,8 @@ extern const rig_cases cases_linear, cases_values, cases_attn, cases_moe, cases_
 /* Everything above; NULL after the last. */
 const rig_case *case_at(size_t index);
 
-/* Largest difference from `ref` that a step may have, see tolerances.c. */
-double tolerance_of(const rig_case *c);
+/* Largest difference from `ref` that a step may have, see tolerances.c; `fast`: with fast numerics. */
+double tolerance_of(const rig_case *c, bool fast);
 
 #define CASES_OF(name, array) const rig_cases name = {array, sizeof array / sizeof array[0]}
 

@@ -66,7 +66,7 @@ static void describe_program(rig *r)
                                 .caches = r->caches,
                                 .limits = {r->o.max_rows, r->o.max_rows, RIG_SEQS},
                                 .context = RIG_CONTEXT,
-                                .numerics = LM_NUMERICS_EXACT,
+                                .numerics = r->o.fast ? LM_NUMERICS_FAST : LM_NUMERICS_EXACT,
                                 .fused = true};
 }
 

@@ -74,6 +74,7 @@ typedef struct rig_options {
     bool mapped;                   /* weights in place */
     bool free_pages;               /* window groups: give pages behind the window back */
     bool one_state;                /* write each state where it was read */
+    bool fast;                     /* numerics that may depend on the number of rows */
     llm_parallel_fn parallel;
     uint32_t max_rows; /* 0: 80 */
 } rig_options;

@@ -14,17 +14,41 @@ static void feed(rig *r, const rig_case *c)
 static void compare(const rig_case *c, const rig_model *m, rig_options o)
 {
     rig got, wanted;
+    o.fast = suite_fast;
     rig_open(&got, m, &o);
     feed(&got, c);
     o.backend = "ref";
+    o.fast = false;
     o.threads = 1;
     o.page_tokens = 64;
     o.shuffle = 0;
     rig_open(&wanted, m, &o);
     feed(&wanted, c);
-    rig_compare(&got, &wanted, tolerance_of(c), c->name);
+    rig_compare(&got, &wanted, tolerance_of(c, suite_fast), c->name);
     rig_close(&got);
     rig_close(&wanted);
+}
+
+/* So many rows at once that whatever takes many rows does. */
+static void many_rows(void **state)
+{
+    const rig_case *c = *state;
+    static const uint32_t lengths[RIG_SEQS] = {140, 3, 41, 0};
+    rig_model m;
+    rig got, wanted;
+    rig_model_init(&m, 14);
+    c->build(&m, c->variant);
+    rig_options o = {.backend = suite_backend, .max_rows = 200, .fast = suite_fast};
+    rig_open(&got, &m, &o);
+    o.backend = "ref";
+    o.fast = false;
+    rig_open(&wanted, &m, &o);
+    rig_feed(&got, lengths, 200, true);
+    rig_feed(&wanted, lengths, 200, true);
+    rig_compare(&got, &wanted, tolerance_of(c, suite_fast), c->name);
+    rig_close(&got);
+    rig_close(&wanted);
+    rig_model_finish(&m);
 }
 
 static void matches(void **state)
@@ -72,13 +96,18 @@ static void long_context(void **state)
     rig got, wanted;
     rig_model_init(&m, 13);
     c->build(&m, c->variant);
-    rig_options o = {.backend = suite_backend, .threads = 2, .max_rows = 600, .free_pages = true};
+    rig_options o = {.backend = suite_backend,
+                     .threads = 2,
+                     .max_rows = 600,
+                     .free_pages = true,
+                     .fast = suite_fast};
     rig_open(&got, &m, &o);
     o.backend = "ref";
+    o.fast = false;
     rig_open(&wanted, &m, &o);
     rig_feed(&got, lengths, 300, true);
     rig_feed(&wanted, lengths, 300, true);
-    rig_compare(&got, &wanted, tolerance_of(c), c->name);
+    rig_compare(&got, &wanted, tolerance_of(c, suite_fast), c->name);
     rig_close(&got);
     rig_close(&wanted);
     rig_model_finish(&m);
@@ -89,6 +118,8 @@ void suite_match(suite *s)
     const rig_case *c;
     for (size_t i = 0; (c = case_at(i)) != NULL; i++) {
         suite_add(s, matches, c, "matches ref", c->name);
+        if (suite_fast)
+            suite_add(s, many_rows, c, "matches ref, many rows", c->name);
         if (c->kind == LM_STEP_ATTN_PAGED) {
             suite_add(s, cache_types, c, "cache types", c->name);
             if (!c->whole)

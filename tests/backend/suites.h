@@ -6,6 +6,7 @@
 #include "backend/cases.h"
 
 extern const char *suite_backend; /* under test */
+extern bool suite_fast;           /* with fast numerics */
 
 /* A growing list of tests; names are copied. */
 typedef struct suite {

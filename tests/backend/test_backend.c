@@ -1,11 +1,12 @@
-/* test_backend.c - the one suite for all backends: test_backend --backend=NAME [--only=PREFIX]
- * [--modules=FOLDER]. */
+/* test_backend.c - the one suite for all backends: test_backend --backend=NAME [--fast]
+ * [--only=PREFIX] [--modules=FOLDER]. */
 #include "backend/suites.h"
 
 #include <stdlib.h>
 #include <string.h>
 
 const char *suite_backend = "cpu";
+bool suite_fast;
 
 bool suite_computes(void)
 {
@@ -44,12 +45,14 @@ int main(int argc, char **argv)
     for (int i = 1; i < argc; i++) {
         if (strncmp(argv[i], "--backend=", 10) == 0)
             suite_backend = argv[i] + 10;
+        else if (strcmp(argv[i], "--fast") == 0)
+            suite_fast = true;
         else if (strncmp(argv[i], "--only=", 7) == 0)
             only = argv[i] + 7;
         else if (strncmp(argv[i], "--modules=", 10) == 0)
             rig_modules = argv[i] + 10;
         else
-            return fprintf(stderr, "usage: test_backend [--backend=NAME] [--only=PREFIX] "
+            return fprintf(stderr, "usage: test_backend [--backend=NAME] [--fast] [--only=PREFIX] "
                                    "[--modules=FOLDER]\n"),
                    2;
     }
@@ -58,8 +61,10 @@ int main(int argc, char **argv)
         suite_match(&s);
         suite_exact(&s);
     }
-    suite_cache(&s);
-    suite_memory(&s);
+    if (!suite_fast) {
+        suite_cache(&s);
+        suite_memory(&s);
+    }
     keep_only(&s, only);
     int failed =
         s.count == 0 ? 1 : _cmocka_run_group_tests(suite_backend, s.tests, s.count, NULL, NULL);

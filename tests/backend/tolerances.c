@@ -9,38 +9,41 @@ static const struct {
     double exact; /* f32 arithmetic */
     double
         coarse; /* activations rounded to int8: 1 / 254 of a block's largest, averaged over a row */
+    double fast; /* operands rounded to 8 bits of bfloat16 at worst; 0: as the others */
 } table[] = {
-    {LM_STEP_EMBED, 0, 0}, /* decoding is exact */
-    {LM_STEP_GATHER_ROWS, 0, 0},
-    {LM_STEP_COPY, 0, 0},
-    {LM_STEP_CONCAT, 0, 0},
-    {LM_STEP_TAP, 0, 0},
-    {LM_STEP_ALL_REDUCE, 0, 0},
-    {LM_STEP_BEST, 0, 0},
-    {LM_STEP_ADD, 0, 0}, /* one rounding, the same everywhere */
-    {LM_STEP_ROW_ADD, 0, 0},
-    {LM_STEP_SCALE, 5e-7, 0}, /* a hyperbolic tangent */
-    {LM_STEP_NORM, 1e-6, 0},
-    {LM_STEP_ACT_MUL, 1e-6, 0}, /* an exponential */
-    {LM_STEP_LINEAR, 2e-6, 8e-3},
-    {LM_STEP_LINEAR_HEADS, 2e-6, 8e-3},
-    {LM_STEP_LINEAR_EXPERT, 2e-6, 8e-3},
-    {LM_STEP_ROUTE_TOPK, 1e-6, 0},
-    {LM_STEP_COMBINE, 1e-6, 0},
-    {LM_STEP_ROPE, 5e-7, 0},
-    {LM_STEP_KV_APPEND, 5e-6, 5e-6},  /* seen through attention */
-    {LM_STEP_ATTN_PAGED, 5e-6, 5e-6}, /* both read the same rounded cache */
-    {LM_STEP_CONV_STATE, 1e-6, 0},
-    {LM_STEP_SCAN_STATE, 2e-6, 0}, /* errors of the state add up over tokens */
-    {LM_STEP_POOL, 1e-6, 0},
-    {LM_STEP_HEAD, 5e-6, 3e-2}, /* whole models */
+    {LM_STEP_EMBED, 0, 0, 0}, /* decoding is exact */
+    {LM_STEP_GATHER_ROWS, 0, 0, 0},
+    {LM_STEP_COPY, 0, 0, 0},
+    {LM_STEP_CONCAT, 0, 0, 0},
+    {LM_STEP_TAP, 0, 0, 0},
+    {LM_STEP_ALL_REDUCE, 0, 0, 0},
+    {LM_STEP_BEST, 0, 0, 0},
+    {LM_STEP_ADD, 0, 0, 0}, /* one rounding, the same everywhere */
+    {LM_STEP_ROW_ADD, 0, 0, 0},
+    {LM_STEP_SCALE, 5e-7, 0, 0}, /* a hyperbolic tangent */
+    {LM_STEP_NORM, 1e-6, 0, 0},
+    {LM_STEP_ACT_MUL, 1e-6, 0, 0}, /* an exponential */
+    {LM_STEP_LINEAR, 2e-6, 8e-3, 8e-3},
+    {LM_STEP_LINEAR_HEADS, 2e-6, 8e-3, 8e-3},
+    {LM_STEP_LINEAR_EXPERT, 2e-6, 8e-3, 8e-3},
+    {LM_STEP_ROUTE_TOPK, 1e-6, 0, 0},
+    {LM_STEP_COMBINE, 1e-6, 0, 0},
+    {LM_STEP_ROPE, 5e-7, 0, 0},
+    {LM_STEP_KV_APPEND, 5e-6, 5e-6, 1e-2},  /* seen through attention */
+    {LM_STEP_ATTN_PAGED, 5e-6, 5e-6, 1e-2}, /* both read the same rounded cache */
+    {LM_STEP_CONV_STATE, 1e-6, 0, 0},
+    {LM_STEP_SCAN_STATE, 2e-6, 0, 0}, /* errors of the state add up over tokens */
+    {LM_STEP_POOL, 1e-6, 0, 0},
+    {LM_STEP_HEAD, 5e-6, 3e-2, 3e-2}, /* whole models */
 };
 
-double tolerance_of(const rig_case *c)
+double tolerance_of(const rig_case *c, bool fast)
 {
     for (size_t i = 0; i < sizeof table / sizeof table[0]; i++)
         if (table[i].kind == c->kind)
-            return c->coarse_numbers ? table[i].coarse : table[i].exact;
+            return fast && table[i].fast != 0 ? table[i].fast
+                   : c->coarse_numbers        ? table[i].coarse
+                                              : table[i].exact;
     fail_msg("the table of tolerances has no '%s'", lm_step_name(c->kind));
     return 0;
 }
