@@ -179,7 +179,9 @@ void tool_open(const char *path, const tool_compute *compute, const llm_engine_p
                tool_model *out)
 {
     memset(out, 0, sizeof *out);
-    llm_runtime_params rp = {.struct_size = sizeof rp, .threads = (uint32_t)compute->threads};
+    llm_runtime_params rp = {.struct_size = sizeof rp,
+                             .threads = (uint32_t)compute->threads,
+                             .module_folder = compute->modules};
     llm_model_params mp = {.struct_size = sizeof mp,
                            .context = (uint32_t)compute->context,
                            .devices = compute->devices,
@@ -189,6 +191,7 @@ void tool_open(const char *path, const tool_compute *compute, const llm_engine_p
     if (shape != NULL)
         ep = *shape;
     ep.cache_type = compute->cache;
+    ep.flags |= compute->fast ? LLM_ENGINE_FAST : 0;
     tool_check(llm_runtime_create(&rp, &out->runtime));
     tool_check(llm_model_open(out->runtime, path, &mp, &out->model));
     out->info.struct_size = sizeof out->info;

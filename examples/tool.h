@@ -72,7 +72,8 @@ void tool_flush(void);
 typedef struct tool_compute {
     const char *devices;
     uint64_t budget, threads, context;
-    const char *cache;
+    const char *cache, *modules;
+    bool fast;
 } tool_compute;
 
 #define TOOL_COMPUTE_OPTIONS(c)                                                                    \
@@ -84,6 +85,18 @@ typedef struct tool_compute {
         "where to run: cpu, ref, vulkan:0,cpu, ... [cpu]",                                         \
         0},                                                                                        \
         {"--budget", TOOL_SIZE, &(c).budget, "BYTES", "hard bound of memory, like 512M or 4G", 0}, \
+        {"--fast",                                                                                 \
+         TOOL_FLAG,                                                                                \
+         &(c).fast,                                                                                \
+         NULL,                                                                                     \
+         "arithmetic that may differ with the batch, where it is faster",                          \
+         0},                                                                                       \
+        {"--modules",                                                                              \
+         TOOL_TEXT,                                                                                \
+         &(c).modules,                                                                             \
+         "FOLDER",                                                                                 \
+         "where modules of backends lie [beside the library]",                                     \
+         0},                                                                                       \
     {                                                                                              \
         "-t", TOOL_COUNT, &(c).threads, "N", "compute threads [all the process may use]", 4096     \
     }

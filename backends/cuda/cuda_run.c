@@ -215,7 +215,9 @@ static int32_t record(lcu_device *d, lcu_stream stream, lm_program *p, const lm_
     int32_t rc = launch_all(d, stream, p, &quiet, counts);
     lcu_result ended = d->api->record_end(stream, out);
     if (rc >= 0)
-        rc = lcu_status(d, ended, "record_end");
+        return lcu_status(d, ended, "record_end");
+    if (*out != NULL)
+        (void)d->api->graph_destroy(*out);
     return rc;
 }
 

@@ -6,6 +6,7 @@
 #include <string.h>
 
 const char *rig_modules;
+uint64_t rig_seed;
 
 const lm_backend *rig_backend(const char *name)
 {

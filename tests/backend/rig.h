@@ -108,6 +108,7 @@ typedef struct rig {
     rig_seq seqs[RIG_SEQS];
 } rig;
 
+extern uint64_t rig_seed;       /* mixed into every model's numbers; 0: the usual ones */
 extern const char *rig_modules; /* the folder of modules; NULL: beside the program */
 const lm_backend *rig_backend(const char *name);
 

@@ -16,7 +16,7 @@ void rig_model_init(rig_model *m, uint64_t seed)
     lm_builder_init(&m->b, &m->network, &m->graph);
     m->network.n_vocab = 96;
     m->network.width = 64;
-    m->seed = seed;
+    m->seed = seed + lm_mix64(rig_seed); /* of 0 it is 0 */
 }
 
 void rig_model_finish(rig_model *m)

@@ -1,5 +1,5 @@
 /* test_backend.c - the one suite for all backends: test_backend --backend=NAME [--fast]
- * [--only=PREFIX] [--modules=FOLDER]. */
+ * [--only=PREFIX] [--modules=FOLDER] [--seed=N]. */
 #include "backend/suites.h"
 
 #include <stdlib.h>
@@ -51,9 +51,11 @@ int main(int argc, char **argv)
             only = argv[i] + 7;
         else if (strncmp(argv[i], "--modules=", 10) == 0)
             rig_modules = argv[i] + 10;
+        else if (strncmp(argv[i], "--seed=", 7) == 0)
+            rig_seed = strtoull(argv[i] + 7, NULL, 10);
         else
             return fprintf(stderr, "usage: test_backend [--backend=NAME] [--fast] [--only=PREFIX] "
-                                   "[--modules=FOLDER]\n"),
+                                   "[--modules=FOLDER] [--seed=N]\n"),
                    2;
     }
     suite s = {0};

@@ -57,16 +57,14 @@ static int lost; /* the error that everything answers from now on */
 static const char *trouble;
 static pthread_mutex_t turn = PTHREAD_MUTEX_INITIALIZER;
 
-fake_state *fake_cuda(void)
+fake_state *fake_cuda(bool reset)
 {
+    if (reset) {
+        state = (fake_state){.devices = 1, .memory = (uint64_t)4 << 30};
+        lost = 0;
+        trouble = NULL;
+    }
     return &state;
-}
-
-void fake_reset(void)
-{
-    state = (fake_state){.devices = 1, .memory = (uint64_t)4 << 30};
-    lost = 0;
-    trouble = NULL;
 }
 
 /* Counts a call; what it has to answer at once, or 0. */

@@ -17,8 +17,10 @@ typedef struct fake_state {
     uint64_t streams, events, graphs, graph_launches, launches;
 } fake_state;
 
-/* Not for more than one thread at a time. */
-fake_state *fake_cuda(void);
-void fake_reset(void); /* a new machine; what was taken must have been given back */
+#include <llm/llm_types.h>
+
+/* The module's own, for tests that open it; not for more than one thread at a time. `reset`: a new
+ * machine first; what was taken from the old one must have been given back. */
+LLM_API fake_state *fake_cuda(bool reset);
 
 #endif

@@ -13,12 +13,15 @@ typedef struct world {
 } world;
 
 static const char *case_name;
+static const test_device *module; /* the backend under test; NULL: those that are compiled in */
+static const char *modules;       /* its folder */
 
 static int setup(void **state)
 {
     static world w;
     reference_read(case_name, &w.ref);
-    assert_ok(llm_runtime_create(NULL, &w.rt));
+    llm_runtime_params params = {.struct_size = sizeof params, .module_folder = modules};
+    assert_ok(llm_runtime_create(&params, &w.rt));
     *state = &w;
     return 0;
 }
@@ -31,9 +34,13 @@ static int teardown(void **state)
     return 0;
 }
 
-/* Calls `test` on each backend that is there. */
+/* Calls `test` on each backend that is there, or on the one under test. */
 static void on_each_device(world *w, void (*test)(world *w, const test_device *d))
 {
+    if (module != NULL) {
+        test(w, module);
+        return;
+    }
     for (uint32_t i = 0; i < test_device_count; i++)
         if (test_device_present(w->rt, test_devices[i].name))
             test(w, &test_devices[i]);
@@ -375,9 +382,15 @@ int main(int argc, char **argv)
     static const struct CMUnitTest encoder[] = {
         cmocka_unit_test(test_reference__embedding),
     };
-    if (argc != 3)
+    static test_device named = {NULL, 1e-3};
+    if (argc != 3 && argc != 5)
         return 2;
     case_name = argv[2];
+    if (argc == 5) {
+        named.name = argv[3];
+        modules = argv[4];
+        module = &named;
+    }
     if (strcmp(argv[1], "encoder") == 0)
         return cmocka_run_group_tests_name(case_name, encoder, setup, teardown);
     return cmocka_run_group_tests_name(case_name, decoder, setup, teardown);

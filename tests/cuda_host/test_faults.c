@@ -1,0 +1,240 @@
+/* test_faults.c - every call to CUDA fails once: the process lives, what was taken is given back, the
+ * status says what it is, a lost device says so from then on, and the processor still computes. */
+#include "backend/cases.h"
+#include "fake.h"
+
+#include "base/os.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+enum { MEMORY = 2, LAUNCH_FAILED = 719 };
+
+/* Of the module under test. */
+static fake_state *(*new_machine)(bool reset);
+static fake_state *cuda;
+
+static int find_fake(void **state)
+{
+    void *module;
+    (void)state;
+    assert_ok(lm_os_module_open(rig_modules, "cuda", &module));
+    void *symbol = lm_os_library_symbol(module, "fake_cuda");
+    assert_non_null(symbol);
+    memcpy(&new_machine, &symbol, sizeof new_machine);
+    cuda = new_machine(true);
+    return 0;
+}
+
+static const rig_case *case_named(const char *name)
+{
+    const rig_case *c;
+    for (size_t i = 0; (c = case_at(i)) != NULL; i++)
+        if (strcmp(c->name, name) == 0)
+            return c;
+    fail_msg("there is no case '%s'", name);
+    return NULL;
+}
+
+static void build(rig_model *m)
+{
+    const rig_case *c = case_named("model Q8_0");
+    rig_model_init(m, 51);
+    c->build(m, c->variant);
+}
+
+static const rig_part first[] = {{0, 9}, {1, 1}}, next[] = {{0, 1}, {1, 1}};
+
+/* All a host does: open, load, run, read, move pages, profile. */
+static int32_t whole_life(rig *r)
+{
+    uint64_t ns, ticket;
+    lm_device_info info;
+    LM_TRY(rig_load(r));
+    LM_TRY(r->backend->info(r->device, &info));
+    LM_TRY(rig_run(r, first, 2));
+    for (int i = 0; i < 2; i++)
+        LM_TRY(rig_run(r, next, 2));
+    LM_TRY(r->backend->profile(r->device, r->program, true, 0, NULL));
+    LM_TRY(rig_run(r, next, 2));
+    LM_TRY(r->backend->profile(r->device, r->program, false, 3, &ns));
+    LM_TRY(r->backend->page_copy(r->device, r->caches[0], 0, 1));
+    LM_TRY(r->backend->page_move(r->device, r->caches[0], 0, 1, 1, 2));
+    LM_TRY(r->backend->queue_signal(r->device, r->queue, &ticket));
+    int32_t rc;
+    do
+        rc = r->backend->queue_wait(r->device, r->queue, ticket, 1000);
+    while (rc == LLM_AGAIN);
+    return rc;
+}
+
+static void want_nothing_left(void)
+{
+    assert_int_equal(cuda->live, 0);
+    assert_int_equal(cuda->pinned, 0);
+    assert_int_equal(cuda->streams, 0);
+    assert_int_equal(cuda->events, 0);
+    assert_int_equal(cuda->graphs, 0);
+}
+
+/* A device that is lost answers LLM_E_DEVICE to everything. */
+static void want_lost(rig *r)
+{
+    lm_queue *queue = NULL;
+    lm_device_info info;
+    lm_weight *weight = NULL;
+    lm_weight_data data = {r->m->data[0], false};
+    assert_status(r->backend->info(r->device, &info), LLM_E_DEVICE);
+    assert_status(r->backend->queue_create(r->device, &queue), LLM_E_DEVICE);
+    assert_null(queue);
+    assert_status(r->backend->weight_load(r->device, &r->m->network.weights[0], &data, &weight),
+                  LLM_E_DEVICE);
+    assert_null(weight);
+    if (r->program != NULL)
+        assert_status(rig_run(r, next, 2), LLM_E_DEVICE);
+}
+
+/* Call `n` fails; answers whether there was one. */
+static bool fails_at(const rig_model *m, uint64_t n, int error)
+{
+    rig r;
+    rig_options o = {.backend = "cuda", .k_format = LM_F16, .v_format = LM_F16};
+    (void)new_machine(true);
+    cuda->fail_at = n;
+    cuda->fail_with = error;
+    rig_prepare(&r, m, &o);
+    int32_t rc = whole_life(&r);
+    bool met = cuda->calls >= n;
+    if (met && rc != (error == MEMORY ? LLM_E_MEMORY : LLM_E_DEVICE))
+        fail_msg("call %u failed with %d: %s (%s)", (unsigned)n, error, llm_status_name(rc),
+                 llm_last_error());
+    if (!met)
+        assert_ok(rc);
+    else if (error != MEMORY && r.device != NULL)
+        want_lost(&r);
+    else if (r.device != NULL && r.program == NULL && r.queue != NULL && r.caches[0] != NULL) {
+        rc = r.backend->program_create(r.device, &r.desc, &r.program); /* as if nothing had been */
+        assert_true(rc == LLM_OK || rc == LLM_E_INVALID);
+    }
+    rig_close(&r);
+    want_nothing_left();
+    return met;
+}
+
+static void every_call(int error)
+{
+    rig_model m;
+    uint64_t n = 1;
+    build(&m);
+    while (fails_at(&m, n, error))
+        n++;
+    assert_true(n > 100);
+    print_message("%u calls failed once\n", (unsigned)(n - 1));
+    rig_model_finish(&m);
+}
+
+static void test_faults__memory_runs_out(void **state)
+{
+    (void)state;
+    every_call(MEMORY);
+}
+
+static void test_faults__device_is_lost(void **state)
+{
+    (void)state;
+    every_call(LAUNCH_FAILED);
+}
+
+/* The processor computes on beside a lost device. */
+static void test_faults__processor_goes_on(void **state)
+{
+    rig_model m;
+    rig lost, cpu;
+    (void)state;
+    build(&m);
+    (void)new_machine(true);
+    rig_options o = {.backend = "cuda"}, p = {.backend = "cpu"};
+    rig_open(&lost, &m, &o);
+    rig_open(&cpu, &m, &p);
+    assert_ok(rig_run(&lost, first, 2));
+    cuda->fail_at = cuda->calls + 1;
+    cuda->fail_with = LAUNCH_FAILED;
+    assert_status(rig_run(&lost, next, 2), LLM_E_DEVICE);
+    assert_non_null(strstr(llm_last_error(), "emulated CUDA device"));
+    assert_ok(rig_run(&cpu, first, 2));
+    assert_ok(rig_run(&cpu, next, 2));
+    rig_close(&lost);
+    rig_close(&cpu);
+    want_nothing_left();
+    rig_model_finish(&m);
+}
+
+/* --- devices that are not there ----------------------------------------------------------------- */
+
+static void want_none(int error, int devices, const char *reason)
+{
+    const lm_backend *b = rig_backend("cuda");
+    lm_host host = {.threads = 1};
+    lm_device *device = NULL;
+    uint32_t count = 7;
+    (void)new_machine(true);
+    cuda->devices = devices;
+    cuda->count_error = error;
+    assert_ok(b->probe(&host, &count));
+    assert_int_equal(count, 0);
+    assert_non_null(strstr(llm_last_error(), reason));
+    assert_status(b->open(&host, 0, &device), LLM_E_NOT_FOUND);
+    assert_null(device);
+    (void)new_machine(true);
+}
+
+static void test_faults__no_device(void **state)
+{
+    (void)state;
+    want_none(35, 0, "driver");
+    want_none(100, 0, "no device");
+    want_none(0, 0, "no device");
+    want_none(999, 0, "CUDA does not start");
+}
+
+/* --- recordings ----------------------------------------------------------------------------------- */
+
+/* Runs of one size are launched from one recording, which is made with the first. */
+static void test_faults__recordings(void **state)
+{
+    rig_model m;
+    rig r;
+    (void)state;
+    build(&m);
+    (void)new_machine(true);
+    rig_options o = {.backend = "cuda"};
+    rig_open(&r, &m, &o);
+    assert_ok(rig_run(&r, first, 2));
+    uint64_t graphs = cuda->graphs;
+    assert_int_equal(graphs, 1);
+    assert_ok(rig_run(&r, next, 2));
+    graphs = cuda->graphs;
+    uint64_t launches = cuda->launches;
+    for (int i = 0; i < 6; i++)
+        assert_ok(rig_run(&r, next, 2));
+    assert_true(cuda->graphs <= graphs + 2); /* as many wanted rows as there may be */
+    assert_true(cuda->launches - launches <= 2 * launches);
+    assert_int_equal(cuda->graph_launches, 8);
+    rig_close(&r);
+    rig_model_finish(&m);
+}
+
+int main(int argc, char **argv)
+{
+    static const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_faults__no_device),
+        cmocka_unit_test(test_faults__recordings),
+        cmocka_unit_test(test_faults__processor_goes_on),
+        cmocka_unit_test(test_faults__memory_runs_out),
+        cmocka_unit_test(test_faults__device_is_lost),
+    };
+    if (argc != 2)
+        return 2;
+    rig_modules = argv[1];
+    return cmocka_run_group_tests(tests, find_fake, NULL);
+}
