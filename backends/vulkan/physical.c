@@ -203,6 +203,17 @@ static void keep_properties(lvk_device *d)
     d->timestamp_ns = (double)l->timestampPeriod;
 }
 
+/* Dot products of four bytes that are more than what a shader would do itself. */
+static bool fast_dot(const lvk_device *d)
+{
+    VkPhysicalDeviceShaderIntegerDotProductProperties dot = {
+        .sType = VK_STRUCTURE_TYPE_PHYSICAL_DEVICE_SHADER_INTEGER_DOT_PRODUCT_PROPERTIES};
+    VkPhysicalDeviceProperties2 p = {.sType = VK_STRUCTURE_TYPE_PHYSICAL_DEVICE_PROPERTIES_2,
+                                     .pNext = &dot};
+    d->loader.calls.GetPhysicalDeviceProperties2(d->physical, &p);
+    return dot.integerDotProduct4x8BitPackedSignedAccelerated;
+}
+
 /* Turns on what is required and, where it is there, what is optional. */
 static int32_t create(lvk_device *d, extensions *e)
 {
@@ -218,7 +229,7 @@ static int32_t create(lvk_device *d, extensions *e)
     on.v12.shaderFloat16 = has.v12.shaderFloat16;
     on.dot.shaderIntegerDotProduct = has.dot.shaderIntegerDotProduct;
     d->features.float16 = has.v12.shaderFloat16;
-    d->features.integer_dot = dot && has.dot.shaderIntegerDotProduct;
+    d->features.integer_dot = dot && has.dot.shaderIntegerDotProduct && fast_dot(d);
     VkDeviceQueueCreateInfo queue = {.sType = VK_STRUCTURE_TYPE_DEVICE_QUEUE_CREATE_INFO,
                                      .queueFamilyIndex = d->family,
                                      .queueCount = 1,
