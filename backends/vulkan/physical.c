@@ -194,6 +194,9 @@ static void keep_properties(lvk_device *d)
     const VkPhysicalDeviceLimits *l = &p.properties.limits;
     snprintf(d->name, sizeof d->name, "%.120s", p.properties.deviceName);
     memcpy(d->uuid, id.deviceUUID, sizeof d->uuid);
+    memcpy(d->cache_uuid, p.properties.pipelineCacheUUID, sizeof d->cache_uuid);
+    d->vendor = p.properties.vendorID;
+    d->id = p.properties.deviceID;
     memcpy(d->max_groups, l->maxComputeWorkGroupCount, sizeof d->max_groups);
     d->memory.max_allocation = limits.maxMemoryAllocationSize;
     d->features.subgroup = subgroup.subgroupSize;

@@ -22,10 +22,7 @@ int32_t lvk_pipelines_init(lvk_device *d)
                                          .pPushConstantRanges = &push};
     LVK_TRY(d, d->calls.CreatePipelineLayout(d->device, &layout, NULL, &d->layout),
             "make a pipeline layout");
-    VkPipelineCacheCreateInfo cache = {.sType = VK_STRUCTURE_TYPE_PIPELINE_CACHE_CREATE_INFO};
-    LVK_TRY(d, d->calls.CreatePipelineCache(d->device, &cache, NULL, &d->pipeline_cache),
-            "make a pipeline cache");
-    return LLM_OK;
+    return lvk_kernels_load(d);
 }
 
 void lvk_pipelines_finish(lvk_device *d)
@@ -36,6 +33,8 @@ void lvk_pipelines_finish(lvk_device *d)
         d->calls.DestroyPipeline(d->device, p->pipeline, NULL);
         LM_DELETE(&d->books, p);
     }
+    if (d->pipeline_cache != VK_NULL_HANDLE && d->compiled > 0)
+        lvk_kernels_save(d);
     if (d->pipeline_cache != VK_NULL_HANDLE)
         d->calls.DestroyPipelineCache(d->device, d->pipeline_cache, NULL);
     if (d->layout != VK_NULL_HANDLE)
@@ -101,6 +100,7 @@ int32_t lvk_pipeline_get(lvk_device *d, uint32_t shader, const uint32_t *spec, u
     }
     p->next = d->pipelines;
     d->pipelines = p;
+    d->compiled++;
     *out = p->pipeline;
     return LLM_OK;
 }

@@ -75,6 +75,9 @@ typedef struct lvk_device {
     VkPipelineLayout layout;
     VkPipelineCache pipeline_cache;
     lvk_pipeline *pipelines;
+    uint64_t compiled; /* pipelines made since the device was opened */
+    uint8_t cache_uuid[VK_UUID_SIZE];
+    uint32_t vendor, id;
     lvk_region codebooks;
 } lvk_device;
 
@@ -141,6 +144,9 @@ uint64_t lvk_codebook(const lvk_device *d, const lm_format *format); /* 0: it ha
 
 int32_t lvk_pipelines_init(lvk_device *d);
 void lvk_pipelines_finish(lvk_device *d);
+/* What the driver compiled before, from the host's folder, and back to it (kernel_cache.c). */
+int32_t lvk_kernels_load(lvk_device *d);
+void lvk_kernels_save(lvk_device *d);
 /* Made on first use and kept until the device is closed. */
 int32_t lvk_pipeline_get(lvk_device *d, uint32_t shader, const uint32_t *spec, uint32_t n_spec,
                          VkPipeline *out);

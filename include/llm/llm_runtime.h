@@ -33,6 +33,9 @@ typedef struct llm_runtime_params {
     const char *module_folder;    /* where libllm-<backend>.so lie; NULL: beside the library */
     llm_limits limits;            /* struct_size 0: the defaults */
     uint64_t cpu_features_masked; /* CPU instruction sets not to use; for tests */
+    /* A folder where backends keep the kernels that drivers compile for them, which makes later opens
+     * faster; files there are read and replaced. NULL: none is kept. */
+    const char *kernel_cache;
 } llm_runtime_params;
 
 typedef struct llm_device_info {

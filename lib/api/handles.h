@@ -20,6 +20,7 @@ struct llm_runtime {
     lm_limits limits;
     lm_os_mutex mutex; /* guards the registry */
     lm_registry registry;
+    char *kernel_cache;
 };
 
 struct llm_model {

@@ -25,6 +25,7 @@ void lm_runtime_release(llm_runtime *rt)
         return;
     lm_registry_finish(&rt->registry);
     lm_os_mutex_finish(&rt->alloc, &rt->mutex);
+    lm_strfree(&rt->alloc, rt->kernel_cache);
     llm_allocator host = rt->alloc.host;
     host.free(host.user, rt, sizeof *rt);
 }
@@ -69,13 +70,19 @@ LLM_API int32_t llm_runtime_create(const llm_runtime_params *params, llm_runtime
     lm_allocator_init(&rt->alloc, &p.allocator);
     rt->log = (lm_log){p.log, p.log_user};
     take_limits(&rt->limits, &p.limits);
+    int32_t rc = LLM_OK;
+    if (p.kernel_cache != NULL) {
+        rt->kernel_cache = lm_strdup(&rt->alloc, p.kernel_cache, strlen(p.kernel_cache));
+        rc = rt->kernel_cache == NULL ? LLM_E_MEMORY : LLM_OK;
+    }
     lm_host host = {.allocator = rt->alloc.host,
                     .log = rt->log,
                     .threads = p.threads,
                     .parallel = p.parallel,
                     .parallel_user = p.parallel_user,
-                    .cpu_features_masked = p.cpu_features_masked};
-    int32_t rc;
+                    .cpu_features_masked = p.cpu_features_masked,
+                    .kernel_cache = rt->kernel_cache};
+    LM_GO(rc);
     LM_GO(lm_os_mutex_init(&rt->alloc, &rt->mutex));
     LM_GO(lm_registry_init(&rt->registry, &rt->alloc, &host, p.module_folder));
     *out = rt;

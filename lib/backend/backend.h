@@ -23,6 +23,7 @@ typedef struct lm_host {
     llm_parallel_fn parallel; /* the host's pool, or NULL: the backend makes its own team */
     void *parallel_user;
     uint64_t cpu_features_masked; /* instruction-set bits not to use: tests */
+    const char *kernel_cache;     /* a folder for compiled kernels, or NULL */
 } lm_host;
 
 /* --- devices -------------------------------------------------------------------------------------- */

@@ -64,7 +64,8 @@ class Limits(c.Structure):
 class RuntimeParams(Sized):
     _fields_ = [("struct_size", c.c_uint32), ("threads", c.c_uint32), ("allocator", Allocator), ("log", LOG),
                 ("log_user", c.c_void_p), ("parallel", c.c_void_p), ("parallel_user", c.c_void_p),
-                ("module_folder", c.c_char_p), ("limits", Limits), ("cpu_features_masked", c.c_uint64)]
+                ("module_folder", c.c_char_p), ("limits", Limits), ("cpu_features_masked", c.c_uint64),
+                ("kernel_cache", c.c_char_p)]
 
 
 class DeviceInfo(Sized):
