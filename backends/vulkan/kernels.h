@@ -162,6 +162,7 @@ int32_t lvk_plan_linear_expert(lvk_plan *p, const lm_step *step);
 bool lvk_takes_route(const lvk_features *f, const lm_network *n, const lm_step *step);
 int32_t lvk_plan_route_topk(lvk_plan *p, const lm_step *step);
 int32_t lvk_plan_combine(lvk_plan *p, const lm_step *step);
+int32_t lvk_plan_best(lvk_plan *p, const lm_step *step);
 bool lvk_takes_attn(const lvk_features *f, const lm_network *n, const lm_step *step);
 int32_t lvk_plan_attn_paged(lvk_plan *p, const lm_step *step);
 

@@ -25,6 +25,7 @@ const lvk_step_class lvk_steps[LM_STEP_COUNT] = {
     [LM_STEP_SCAN_STATE] = {lvk_plan_scan_state, lvk_takes_scan, BOTH},
     [LM_STEP_POOL] = {lvk_plan_pool, NULL, BOTH},
     [LM_STEP_TAP] = {lvk_plan_gather, NULL, BOTH},
+    [LM_STEP_BEST] = {lvk_plan_best, NULL, BOTH},
     [LM_STEP_ALL_REDUCE] = {lvk_plan_all_reduce, NULL, BOTH},
 };
 
