@@ -6,7 +6,6 @@
 #include <string.h>
 
 #define TILE_ROWS   16u     /* of a task, at least */
-#define FEW_ROWS    6u      /* of activations: halves are multiplied where they lie */
 #define PANEL_BYTES 524288u /* panels that stay in the second cache */
 #define PANEL_GAP   16u     /* floats between rows, so that not all of them share cache sets */
 
@@ -21,6 +20,7 @@ typedef struct job {
     const lm_weight *w;
     const lcpu_int8_format *int8; /* NULL: f32 */
     lcpu_half_fn half;            /* of 16-bit weights, or NULL */
+    uint32_t half_most;           /* activation rows up to which it is used */
     lcpu_decode_fn decode;
     bool direct; /* f32 weights used where they lie */
     const float *bias;
@@ -69,9 +69,13 @@ static shape shape_of(const lm_step *step, uint32_t rows, uint32_t experts)
 }
 
 /* How many rows of weights are unpacked together. */
-static void size_panels(job *j, uint32_t cols)
+static void size_panels(job *j, const lm_format *format, uint32_t cols)
 {
     const lcpu_int8 *family = &j->d->k.int8;
+    if (format->id == LM_BF16 && j->d->k.bf16_rows != 0) { /* never unpacked */
+        j->part_rows = j->task_rows = j->d->k.bf16_rows;
+        return;
+    }
     uint32_t step = j->int8 != NULL ? family->panel_rows : 1;
     uint32_t most = j->int8 != NULL ? family->tile_rows : TILE_ROWS;
     size_t bytes = j->int8 != NULL ? (size_t)j->int8->column_bytes * (cols / 32)
@@ -91,7 +95,7 @@ static void carve(job *j, const lm_format *format, uint32_t cols, shape s, lcpu_
     j->int8 = lcpu_int8_of(k, format);
     j->decode = lcpu_decoder_of(k, format);
     j->row_bytes = j->int8 != NULL ? k->int8.row_bytes(cols) : 0;
-    size_panels(j, cols);
+    size_panels(j, format, cols);
     j->panels = lcpu_take(c, j->panel_bytes * lcpu_team_size(j->d->team));
     j->x = lcpu_take(c, s.places * sizeof *j->x);
     j->out = lcpu_take(c, s.places * sizeof *j->out);
@@ -130,7 +134,7 @@ static void multiply_f32(const job *j, const group *g, uint32_t first, uint32_t 
     const float *const *x = (const float *const *)(j->x + g->first);
     float *const *out = j->out + g->first, *rows = (float *)(void *)panel;
     uint32_t cols = j->w->cols;
-    if (j->half != NULL && g->count <= FEW_ROWS) {
+    if (j->half != NULL && g->count <= j->half_most) {
         j->half(w, j->w->row_bytes, count, x, g->count, cols, out, first);
         return;
     }
@@ -206,8 +210,10 @@ static job job_of(lhost_run *r, const lm_step *step)
     lcpu_carve c = {lhost_scratch(r), 0};
     carve(&j, w->format, w->cols, s, &c);
     j.direct = w->format->id == LM_F32 && (uintptr_t)w->data % sizeof(float) == 0;
-    if (w->format->id == LM_F16 || w->format->id == LM_BF16)
+    if (w->format->id == LM_F16 || w->format->id == LM_BF16) {
         j.half = w->format->id == LM_F16 ? j.d->k.f16_matmul : j.d->k.bf16_matmul;
+        j.half_most = w->format->id == LM_F16 ? j.d->k.f16_most : j.d->k.bf16_most;
+    }
     j.n_tiles = (w->rows + j.task_rows - 1) / j.task_rows;
     return j;
 }

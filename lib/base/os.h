@@ -56,6 +56,8 @@ uint32_t lm_os_cpu_count(void); /* respects affinity and, on Linux, the cgroup q
 /* What the system says of the processor's abilities where the processor cannot be asked itself:
  * AT_HWCAP and AT_HWCAP2 on Linux, else zeros. */
 void lm_os_hwcap(uint64_t words[2]);
+/* Asks the system to let this process use matrix registers (x86-64, Linux); false: it may not. */
+bool lm_os_allow_tiles(void);
 /* The least quota of the control groups (version 1 or 2) that the process is in, in whole processors;
  * 0: none. `root` stands before the paths of the system's own files: "" but in tests. Linux only. */
 uint32_t lm_os_cgroup_cpus(const char *root);

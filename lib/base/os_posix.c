@@ -20,6 +20,7 @@
 #include <string.h>
 #if defined(__linux__)
 #include <sys/auxv.h>
+#include <sys/syscall.h>
 #endif
 #include <sys/mman.h>
 #include <sys/stat.h>
@@ -230,6 +231,16 @@ void lm_os_hwcap(uint64_t words[2])
     words[1] = getauxval(AT_HWCAP2);
 #else
     words[0] = words[1] = 0;
+#endif
+}
+
+bool lm_os_allow_tiles(void)
+{
+#if defined(__linux__) && defined(__x86_64__)
+    enum { REQUEST = 0x1023, TILE_DATA = 18 }; /* ARCH_REQ_XCOMP_PERM, XFEATURE_XTILEDATA */
+    return syscall(SYS_arch_prctl, REQUEST, TILE_DATA) == 0;
+#else
+    return false;
 #endif
 }
 

@@ -297,6 +297,11 @@ void lm_os_hwcap(uint64_t words[2])
     words[0] = words[1] = 0;
 }
 
+bool lm_os_allow_tiles(void)
+{
+    return false;
+}
+
 uint64_t lm_os_memory_total(void)
 {
     MEMORYSTATUSEX status = {.dwLength = sizeof status};

@@ -83,7 +83,7 @@ static void build_experts(rig_model *m, uint32_t variant)
 static const rig_case list[] = {
     FORMAT(F32, false),
     FORMAT(F16, false),
-    FORMAT(BF16, false),
+    FORMAT(BF16, true), /* where activations are rounded to it too */
     FORMAT(Q4_0, true),
     FORMAT(Q4_1, true),
     FORMAT(Q5_0, true),

@@ -13,6 +13,7 @@ const level_of_features levels[] = {
     {"avx2", LCPU_AVX2},
     {"avx512", LCPU_AVX2 | LCPU_AVX512},
     {"avx512 vnni", LCPU_AVX2 | LCPU_AVX512 | LCPU_AVX512_VNNI},
+    {"all but amx", ~(uint64_t)LCPU_AMX_BF16},
 #endif
     {"all", ~(uint64_t)0},
 };

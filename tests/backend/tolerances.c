@@ -8,7 +8,8 @@ static const struct {
     uint32_t kind;
     double exact; /* f32 arithmetic */
     double
-        coarse; /* activations rounded to int8: 1 / 254 of a block's largest, averaged over a row */
+        coarse;  /* activations rounded to int8: 1 / 254 of a block's largest, averaged over a row;
+                   or to bfloat16: 1 / 512 of each */
     double fast; /* operands rounded to 8 bits of bfloat16 at worst; 0: as the others */
 } table[] = {
     {LM_STEP_EMBED, 0, 0, 0}, /* decoding is exact */

@@ -9,6 +9,8 @@
 
 /* --- products --------------------------------------------------------------------------------- */
 
+#define FEW_ROWS 6u /* of activations: more are worth decoding for */
+
 typedef struct tile_of {
     const uint8_t *w;
     size_t stride; /* bytes */
@@ -202,6 +204,7 @@ static void fill_f32(lcpu_kernels *k)
     k->f32_matmul = f32_matmul;
     k->f16_matmul = f16_matmul;
     k->bf16_matmul = bf16_matmul;
+    k->f16_most = k->bf16_most = FEW_ROWS;
     k->sum = sum;
     k->sum_squares = sum_squares;
     values_fill(k);

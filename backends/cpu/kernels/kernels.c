@@ -1,6 +1,8 @@
 /* kernels.c - fills the tables, set after set. */
 #include "backends/cpu/kernels/kernels.h"
 
+#include "base/os.h"
+
 #include "backends/cpu/kernel_sets.h" /* made by the build: the sets this compiler can make */
 
 /* In rising order; a set is used when the processor has all of `needs`. */
@@ -16,6 +18,9 @@ static const struct {
     {LCPU_AVX2 | LCPU_AVX512, lcpu_fill_avx512},
     {LCPU_AVX2 | LCPU_AVX512 | LCPU_AVX512_VNNI, lcpu_fill_avx512_vnni},
 #endif
+#ifdef LCPU_HAVE_AMX
+    {LCPU_AVX2 | LCPU_AVX512 | LCPU_AVX512_BF16 | LCPU_AMX_BF16, lcpu_fill_amx},
+#endif
 #ifdef LCPU_HAVE_NEON
     {LCPU_NEON, lcpu_fill_neon},
 #endif
@@ -30,6 +35,8 @@ static const struct {
 void lcpu_kernels_init(lcpu_kernels *k, uint64_t features)
 {
     *k = (lcpu_kernels){0};
+    if ((features & LCPU_AMX_BF16) != 0 && !lm_os_allow_tiles())
+        features &= ~(uint64_t)LCPU_AMX_BF16;
     for (size_t i = 0; i < sizeof sets / sizeof sets[0]; i++) {
         if ((sets[i].needs & features) != sets[i].needs)
             continue;

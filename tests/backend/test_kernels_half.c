@@ -1,0 +1,168 @@
+/* test_kernels_half.c - products of weights of sixteen bits where they lie: every instruction set
+ * against sums in double, any number of rows against one, and what must not spread. */
+#include "backend/levels.h"
+
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+enum { MAX_K = 1100, MAX_W = 70, MAX_X = 40 };
+
+typedef struct halves {
+    uint32_t k, n_w, n_x;
+    size_t stride;
+    uint8_t *file; /* at an odd address */
+    float w[MAX_W][MAX_K], x[MAX_X][MAX_K];
+    float out[MAX_X][MAX_W + 2];
+} halves;
+
+static halves h;
+
+static void make(const lm_format *f, uint32_t k, uint32_t n_w, uint32_t n_x, int kind)
+{
+    static uint8_t bytes[1 + MAX_W * (MAX_K + 5) * 2];
+    h.k = k;
+    h.n_w = n_w;
+    h.n_x = n_x;
+    h.stride = (size_t)k * 2 + 6;
+    h.file = bytes + 1;
+    memset(bytes, 0xff, sizeof bytes); /* NaN between and behind the rows */
+    for (uint32_t o = 0; o < n_w; o++) {
+        numbers(h.w[o], k, kind == HUGE_ONES || kind == TINY ? NORMAL : kind, o + k);
+        f->encode(h.w[o], NULL, h.file + o * h.stride, k);
+        f->decode(h.file + o * h.stride, h.w[o], k);
+    }
+    for (uint32_t i = 0; i < n_x; i++)
+        numbers(h.x[i], k, kind, i + 7);
+}
+
+static void multiply(lcpu_half_fn fn, uint32_t first, uint32_t n_x, uint32_t n_w)
+{
+    const float *x[MAX_X] = {NULL};
+    float *out[MAX_X] = {NULL};
+    for (uint32_t i = 0; i < n_x; i++) {
+        x[i] = h.x[first + i];
+        out[i] = h.out[first + i];
+        for (uint32_t o = 0; o < MAX_W + 2; o++)
+            out[i][o] = 77;
+    }
+    fn(h.file, h.stride, n_w, x, n_x, h.k, out, 1);
+    for (uint32_t i = 0; i < n_x; i++)
+        assert_true(out[i][0] == 77 && out[i][n_w + 1] == 77);
+}
+
+/* What one product may be off by, of the size of its terms. */
+static double allowed(const lcpu_kernels *k, uint32_t format)
+{
+    /* Activations are rounded to eight bits; with 32-bit sums else. */
+    return format == LM_BF16 && (k->used & LCPU_AMX_BF16) != 0 ? 1.0 / 256 : 1e-6;
+}
+
+static lcpu_half_fn half_of(const lcpu_kernels *k, uint32_t format, uint32_t *most)
+{
+    *most = format == LM_F16 ? k->f16_most : k->bf16_most;
+    *most = *most < MAX_X ? *most : MAX_X;
+    return format == LM_F16 ? k->f16_matmul : k->bf16_matmul;
+}
+
+static void check_sums(double part)
+{
+    for (uint32_t i = 0; i < h.n_x; i++)
+        for (uint32_t o = 0; o < h.n_w; o++) {
+            double sum = 0, size = 0;
+            for (uint32_t c = 0; c < h.k; c++) {
+                sum += (double)h.w[o][c] * h.x[i][c];
+                size += fabs((double)h.w[o][c] * h.x[i][c]);
+            }
+            /* Matrix registers take subnormal numbers for zero. */
+            if (!(fabs(h.out[i][o + 1] - sum) <= size * part + h.k * 1.2e-38))
+                fail_msg("%g where %g is right", (double)h.out[i][o + 1], sum);
+        }
+}
+
+static const uint32_t formats[] = {LM_F16, LM_BF16};
+static const uint32_t widths[] = {1, 15, 32, 33, 100, 512, 1100};
+
+static void sums(void **state)
+{
+    (void)state;
+    uint32_t most;
+    for (size_t level = 0; level < n_levels; level++) {
+        lcpu_kernels k = kernels_of(level);
+        for (int f = 0; f < 2; f++) {
+            lcpu_half_fn fn = half_of(&k, formats[f], &most);
+            for (size_t i = 0; fn != NULL && i < sizeof widths / sizeof widths[0]; i++)
+                for (int kind = 0; kind < KINDS; kind++) {
+                    uint32_t n_x = 1 + (uint32_t)(i * 5 + (uint32_t)kind * 7) % most;
+                    make(lm_format_by_id(formats[f]), widths[i], 1 + (uint32_t)(i * 11) % MAX_W,
+                         n_x, kind);
+                    multiply(fn, 0, n_x, h.n_w);
+                    check_sums(allowed(&k, formats[f]));
+                }
+        }
+    }
+}
+
+/* Any number of rows, of either side, gives the bits that one gives. */
+static void alone(void **state)
+{
+    (void)state;
+    static float together[MAX_X][MAX_W + 2];
+    uint32_t most;
+    for (size_t level = 0; level < n_levels; level++) {
+        lcpu_kernels k = kernels_of(level);
+        for (int f = 0; f < 2; f++) {
+            lcpu_half_fn fn = half_of(&k, formats[f], &most);
+            if (fn == NULL)
+                continue;
+            make(lm_format_by_id(formats[f]), MAX_K, MAX_W, most, NORMAL);
+            multiply(fn, 0, most, MAX_W);
+            memcpy(together, h.out, sizeof together);
+            for (uint32_t n_x = 1; n_x <= most; n_x = n_x < 3 ? n_x + 1 : n_x * 2)
+                for (uint32_t first = 0; first + n_x <= most; first += n_x) {
+                    uint32_t n_w = 1 + (first * 13 + n_x) % MAX_W;
+                    multiply(fn, first, n_x, n_w);
+                    for (uint32_t i = first; i < first + n_x; i++)
+                        assert_memory_equal(h.out[i] + 1, together[i] + 1, n_w * sizeof(float));
+                }
+        }
+    }
+}
+
+/* NaN and infinities come through, and no further than their own row. */
+static void wrong_numbers(void **state)
+{
+    (void)state;
+    uint32_t most;
+    for (size_t level = 0; level < n_levels; level++) {
+        lcpu_kernels k = kernels_of(level);
+        for (int f = 0; f < 2; f++) {
+            lcpu_half_fn fn = half_of(&k, formats[f], &most);
+            if (fn == NULL)
+                continue;
+            const lm_format *format = lm_format_by_id(formats[f]);
+            make(format, 100, 20, most, NORMAL);
+            float bad[3] = {NAN, INFINITY, 1};
+            format->encode(bad, NULL, h.file + 3 * h.stride + 98 * 2, 2);
+            h.x[1][40] = NAN;
+            h.x[4][99] = -INFINITY;
+            multiply(fn, 0, most, 20);
+            for (uint32_t i = 0; i < most; i++)
+                for (uint32_t o = 0; o < 20; o++) {
+                    float got = h.out[i][o + 1];
+                    assert_true(isnan(got) == (o == 3 || i == 1));
+                    assert_true((isinf(got) != 0) == (o != 3 && i == 4));
+                }
+        }
+    }
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(sums),
+        cmocka_unit_test(alone),
+        cmocka_unit_test(wrong_numbers),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
