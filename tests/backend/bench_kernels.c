@@ -90,6 +90,20 @@ __attribute__((target("avx2"))) static double madd_256(void)
     return 32.0 * CHAINS * ROUNDS;
 }
 
+__attribute__((target("avxvnni"))) static double vnni_256(void)
+{
+    __m256i sum[CHAINS], x = _mm256_set1_epi32((int)sink), y = _mm256_set1_epi32(3);
+    for (int c = 0; c < CHAINS; c++)
+        sum[c] = _mm256_set1_epi32(c);
+    for (int i = 0; i < ROUNDS; i++)
+        for (int c = 0; c < CHAINS; c++)
+            sum[c] = _mm256_dpbusd_avx_epi32(sum[c], x, y);
+    for (int c = 1; c < CHAINS; c++)
+        sum[0] = _mm256_add_epi32(sum[0], sum[c]);
+    sink = (float)_mm_cvtsi128_si32(_mm256_castsi256_si128(sum[0]));
+    return 64.0 * CHAINS * ROUNDS;
+}
+
 /* The best of several runs. */
 static double rate(double (*run)(void))
 {
@@ -108,6 +122,8 @@ static peaks peaks_of(uint64_t used)
     peaks p = {0, 0};
     if ((used & LCPU_AVX2) != 0)
         p = (peaks){rate(fma_256), rate(madd_256)};
+    if ((used & LCPU_AVX_VNNI) != 0)
+        p.int8 = rate(vnni_256);
     if ((used & LCPU_AVX512) != 0)
         p.f32 = rate(fma_512);
     if ((used & LCPU_AVX512_VNNI) != 0)
@@ -279,6 +295,7 @@ int main(int argc, char **argv)
         uint64_t features;
     } levels[] = {{"portable", 0},
                   {"avx2", LCPU_AVX2},
+                  {"avx_vnni", LCPU_AVX2 | LCPU_AVX_VNNI},
                   {"avx512", LCPU_AVX2 | LCPU_AVX512},
                   {"all", ~(uint64_t)0}};
     uint8_t *buffer = room(BUFFER_BYTES);

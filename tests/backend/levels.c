@@ -11,6 +11,7 @@ const level_of_features levels[] = {
     {"neon dotprod", LCPU_NEON | LCPU_NEON_DOTPROD},
 #else
     {"avx2", LCPU_AVX2},
+    {"avx vnni", LCPU_AVX2 | LCPU_AVX_VNNI},
     {"avx512", LCPU_AVX2 | LCPU_AVX512},
     {"avx512 vnni", LCPU_AVX2 | LCPU_AVX512 | LCPU_AVX512_VNNI},
     {"all but amx", ~(uint64_t)LCPU_AMX_BF16},

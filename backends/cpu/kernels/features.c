@@ -42,8 +42,11 @@ uint64_t lcpu_features(void)
     if ((saved & 6) != 6 || (leaf1_ecx & wanted) != wanted ||
         !__get_cpuid_count(7, 0, &a, &b, &c, &d) || (b & bit_AVX2) == 0)
         return 0;
-    return LCPU_AVX2 | ((saved & 0xe0) == 0xe0 ? avx512_features(b, c) : 0) |
-           (has_amx(d, saved) ? LCPU_AMX_BF16 : 0);
+    uint64_t found = LCPU_AVX2 | ((saved & 0xe0) == 0xe0 ? avx512_features(b, c) : 0) |
+                     (has_amx(d, saved) ? LCPU_AMX_BF16 : 0);
+    if (__get_cpuid_count(7, 1, &a, &b, &c, &d) && (a & 1u << 4) != 0)
+        found |= LCPU_AVX_VNNI;
+    return found;
 }
 
 #elif defined(__aarch64__)

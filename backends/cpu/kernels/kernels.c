@@ -14,6 +14,9 @@ static const struct {
 #ifdef LCPU_HAVE_AVX2
     {LCPU_AVX2, lcpu_fill_avx2},
 #endif
+#ifdef LCPU_HAVE_AVX_VNNI
+    {LCPU_AVX2 | LCPU_AVX_VNNI, lcpu_fill_avx_vnni},
+#endif
 #ifdef LCPU_HAVE_AVX512
     {LCPU_AVX2 | LCPU_AVX512, lcpu_fill_avx512},
     {LCPU_AVX2 | LCPU_AVX512 | LCPU_AVX512_VNNI, lcpu_fill_avx512_vnni},

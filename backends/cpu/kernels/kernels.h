@@ -16,6 +16,7 @@ enum {
     LCPU_AVX512_VNNI = 1u << 2,
     LCPU_AVX512_BF16 = 1u << 3,
     LCPU_AMX_BF16 = 1u << 4, /* with tiles; the system's permission is asked for when it is used */
+    LCPU_AVX_VNNI = 1u << 5, /* in registers of 256 bits */
     LCPU_NEON = 1u << 16,
     LCPU_NEON_DOTPROD = 1u << 17,
     LCPU_NEON_I8MM = 1u << 18,
@@ -103,8 +104,8 @@ typedef struct lcpu_kernels {
     lcpu_decode_fn f16_decode, bf16_decode, q8_0_decode;
     lcpu_f32_fn f32_matmul;
     lcpu_half_fn f16_matmul, bf16_matmul; /* NULL: decode first */
-    uint32_t f16_most, bf16_most; /* activation rows up to which they are to be used */
-    uint32_t bf16_rows;           /* of weights that bf16_matmul wants at once; 0: any number */
+    uint32_t f16_most, bf16_most;         /* activation rows up to which they are to be used */
+    uint32_t bf16_rows; /* of weights that bf16_matmul wants at once; 0: any number */
     lcpu_int8 int8;
     /* Sixteen rows of `stride` values, a multiple of 16, to columns 64 values apart. */
     void (*attn_keys)(const float *rows, uint32_t stride, float *to);
@@ -136,6 +137,7 @@ void lcpu_fill_portable_attn(lcpu_kernels *k);
 void lcpu_fill_portable_int8(lcpu_kernels *k);
 void lcpu_fill_avx2(lcpu_kernels *k);
 void lcpu_fill_avx2_int8(lcpu_kernels *k);
+void lcpu_fill_avx_vnni(lcpu_kernels *k);
 void lcpu_fill_avx512(lcpu_kernels *k);
 void lcpu_fill_avx512_vnni(lcpu_kernels *k);
 void lcpu_fill_amx(lcpu_kernels *k);
