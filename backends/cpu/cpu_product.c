@@ -1,0 +1,330 @@
+/* cpu_product.c - planning multiplications, and the tasks of their jobs. */
+#include "backends/cpu/cpu_product.h"
+
+#define TILE_ROWS   16u     /* of a task, at least */
+#define PAIR_ROWS   32u     /* of a pair's task a multiple: its results are quantised in blocks */
+#define PAIR_PLACES 64u     /* taken through a pair together */
+#define FEW_ROWS    6u      /* of activations: halves are multiplied where they lie */
+#define PANEL_BYTES 524288u /* panels that stay in the second cache */
+#define PANEL_GAP   16u     /* floats between rows, so that not all of them share cache sets */
+#define GRAIN       16384u  /* values of a task that quantises */
+
+/* --- planning --------------------------------------------------------------------------------- */
+
+void lcpu_acts_carve(lcpu_acts *a, const lcpu_device *d, uint32_t rows, uint32_t cols, bool floats,
+                     bool blocks, lcpu_carve *c)
+{
+    *a = (lcpu_acts){.n = rows, .cols = cols};
+    if (floats)
+        a->in = lcpu_take(c, (uint64_t)rows * cols * sizeof *a->in);
+    if (!blocks)
+        return;
+    a->row_bytes = d->k.int8.row_bytes(cols);
+    a->blocks = lcpu_take(c, rows * a->row_bytes);
+}
+
+/* What `rows` of weights take unpacked. */
+static size_t panel_bytes(const lcpu_device *d, const lcpu_product *p, uint32_t rows)
+{
+    if (p->int8 == NULL)
+        return rows * (p->cols + (size_t)PANEL_GAP) * sizeof(float);
+    uint32_t panels = (rows + d->k.int8.panel_rows - 1) / d->k.int8.panel_rows;
+    return panels * (size_t)p->int8->column_bytes * (p->cols / 32);
+}
+
+/* Parts of the rows that kernels like, in whole `step`s, as far as they fit the cache. */
+static void size_parts(const lcpu_device *d, lcpu_product *p, uint32_t rows, uint32_t step)
+{
+    while (rows > step && panel_bytes(d, p, rows) > PANEL_BYTES)
+        rows -= step;
+    p->part_rows = rows;
+    p->panel_bytes = panel_bytes(d, p, rows);
+    p->task_rows = rows > TILE_ROWS ? rows : TILE_ROWS / rows * rows;
+}
+
+static uint32_t tile_rows(const lcpu_device *d, const lcpu_product *p)
+{
+    return p->int8 != NULL ? d->k.int8.tile_rows : TILE_ROWS;
+}
+
+void lcpu_batch_add(lcpu_batch *b, const lm_format *format, uint32_t cols, uint32_t places,
+                    uint32_t groups, lcpu_carve *c)
+{
+    lcpu_product *p = &b->p[b->n++];
+    *p = (lcpu_product){.int8 = lcpu_int8_of(&b->d->k, format),
+                        .decode = lcpu_decoder_of(&b->d->k, format),
+                        .cols = cols};
+    size_parts(b->d, p, tile_rows(b->d, p), p->int8 != NULL ? b->d->k.int8.panel_rows : 1);
+    p->x = lcpu_take(c, places * sizeof *p->x);
+    p->out = lcpu_take(c, places * sizeof *p->out);
+    p->groups = lcpu_take(c, groups * sizeof *p->groups);
+}
+
+/* The products of a pair are cut alike, in whole blocks of what they make. */
+static void plan_pair(lcpu_batch *b)
+{
+    uint32_t rows = 0;
+    for (uint32_t i = 0; i < b->n; i++) {
+        uint32_t wanted = tile_rows(b->d, &b->p[i]);
+        while (wanted % PAIR_ROWS != 0)
+            wanted += tile_rows(b->d, &b->p[i]);
+        size_parts(b->d, &b->p[i], wanted, PAIR_ROWS);
+        rows = rows == 0 || b->p[i].part_rows < rows ? b->p[i].part_rows : rows;
+    }
+    for (uint32_t i = 0; i < b->n; i++)
+        size_parts(b->d, &b->p[i], rows, PAIR_ROWS);
+    b->tile_bytes = (size_t)b->n * PAIR_PLACES * rows * sizeof(float);
+}
+
+void lcpu_batch_finish(lcpu_batch *b, const lcpu_pair *pair, lcpu_carve *c)
+{
+    uint32_t workers = lcpu_team_size(b->d->team);
+    b->pair = pair;
+    if (pair != NULL)
+        plan_pair(b);
+    for (uint32_t i = 0; i < b->n; i++) {
+        size_t bytes = b->p[i].panel_bytes;
+        size_t more = pair != NULL ? b->panel_bytes + bytes : bytes;
+        b->panel_bytes = more > b->panel_bytes ? more : b->panel_bytes;
+    }
+    b->panels = lcpu_take(c, b->panel_bytes * workers);
+    b->tiles = lcpu_take(c, b->tile_bytes * workers);
+}
+
+/* --- binding ---------------------------------------------------------------------------------- */
+
+void lcpu_product_bind(const lhost_run *r, const lcpu_device *d, const lm_linear *l,
+                       lcpu_product *p)
+{
+    const lm_weight *w = lhost_weight(r, l->weight);
+    p->w = w;
+    p->bias = lhost_vector(r, l->bias);
+    p->scale = l->scale == 0 ? 1 : l->scale;
+    p->direct = w->format->id == LM_F32 && (uintptr_t)w->data % sizeof(float) == 0;
+    if (w->format->id == LM_F16 || w->format->id == LM_BF16)
+        p->half = w->format->id == LM_F16 ? d->k.f16_matmul : d->k.bf16_matmul;
+}
+
+const void *lcpu_acts_row(const lcpu_product *p, const lcpu_acts *a, size_t row)
+{
+    if (p->int8 != NULL)
+        return a->blocks + row * a->row_bytes;
+    return a->in + row * a->cols;
+}
+
+void lcpu_product_rows(lcpu_product *p, const lcpu_acts *a, float *out)
+{
+    for (uint32_t i = 0; i < a->n; i++) {
+        p->x[i] = lcpu_acts_row(p, a, i);
+        if (out != NULL)
+            p->out[i] = out + (size_t)i * p->w->rows;
+    }
+    p->groups[0] = (lcpu_group){0, 0, a->n};
+    p->n_groups = a->n == 0 ? 0 : 1;
+}
+
+typedef struct quantising {
+    const lcpu_acts *a;
+    const lcpu_kernels *k;
+} quantising;
+
+static void quantise_rows(void *arg, size_t first, size_t end)
+{
+    const quantising *q = arg;
+    const lcpu_acts *a = q->a;
+    for (size_t i = first; i < end; i++)
+        q->k->int8.quantise(a->in + i * a->cols, a->cols, a->blocks + i * a->row_bytes);
+}
+
+void lcpu_acts_quantise(lhost_run *r, const lcpu_acts *a)
+{
+    quantising q = {a, &lcpu_of(r)->k};
+    if (a->blocks != NULL)
+        lcpu_ranges(r, a->n, GRAIN / a->cols + 1, quantise_rows, &q);
+}
+
+/* --- a part of the weight rows ---------------------------------------------------------------- */
+
+/* Rows of activations against rows of weights. */
+typedef struct part {
+    const lcpu_batch *b;
+    const lcpu_product *p;
+    const lcpu_group *g;
+    uint32_t first, count; /* of the weight rows */
+    uint8_t *panel;
+} part;
+
+/* Few rows are multiplied from the weights where they lie. */
+static bool in_place(const part *t)
+{
+    if (t->p->int8 != NULL)
+        return t->p->int8->direct != NULL && t->g->count <= t->b->d->k.int8.direct_max;
+    return t->p->direct || (t->p->half != NULL && t->g->count <= FEW_ROWS);
+}
+
+static void unpack(const part *t, uint32_t first, uint32_t count)
+{
+    const lm_weight *w = t->p->w;
+    const uint8_t *from = lhost_weight_row(w, t->g->matrix, first);
+    size_t stride = w->cols + (size_t)PANEL_GAP;
+    if (t->p->int8 != NULL) {
+        t->p->int8->unpack(from, w->row_bytes, count, w->cols, t->panel);
+        return;
+    }
+    for (uint32_t i = 0; i < count; i++)
+        t->p->decode(from + i * w->row_bytes, (float *)(void *)t->panel + i * stride, w->cols);
+}
+
+static void multiply_unpacked(const part *t, uint32_t count, const void *const *x, uint32_t n,
+                              float *const *out, size_t at)
+{
+    if (t->p->int8 != NULL)
+        t->p->int8->matmul(t->panel, count, x, n, t->p->cols, out, at);
+    else
+        t->b->d->k.f32_matmul((const float *)(const void *)t->panel, t->p->cols + (size_t)PANEL_GAP,
+                              count, (const float *const *)x, n, t->p->cols, out, at);
+}
+
+static void multiply_in_place(const part *t, const void *const *x, uint32_t n, float *const *out,
+                              size_t at)
+{
+    const lm_weight *w = t->p->w;
+    const uint8_t *from = lhost_weight_row(w, t->g->matrix, t->first);
+    const float *const *floats = (const float *const *)x;
+    if (t->p->int8 != NULL)
+        t->p->int8->direct(from, w->row_bytes, t->count, x, n, w->cols, out, at);
+    else if (t->p->direct)
+        t->b->d->k.f32_matmul((const float *)(const void *)from, w->cols, t->count, floats, n,
+                              w->cols, out, at);
+    else
+        t->p->half(from, w->row_bytes, t->count, floats, n, w->cols, out, at);
+}
+
+/* For one row of activations weights are used up while they are in the first cache. */
+static void multiply_in_pieces(const part *t, const void *const *x, float *const *out, size_t at)
+{
+    uint32_t step = t->p->int8 != NULL ? t->b->d->k.int8.panel_rows : 1;
+    for (uint32_t i = 0; i < t->count; i += step) {
+        uint32_t count = t->count - i < step ? t->count - i : step;
+        unpack(t, t->first + i, count);
+        multiply_unpacked(t, count, x, 1, out, at + i);
+    }
+}
+
+static void prepare(const part *t)
+{
+    if (!in_place(t) && t->g->count > 1)
+        unpack(t, t->first, t->count);
+}
+
+static void multiply(const part *t, const void *const *x, uint32_t n, float *const *out, size_t at)
+{
+    if (in_place(t))
+        multiply_in_place(t, x, n, out, at);
+    else if (t->g->count > 1)
+        multiply_unpacked(t, t->count, x, n, out, at);
+    else
+        multiply_in_pieces(t, x, out, at);
+    const lcpu_product *p = t->p;
+    const float *bias =
+        p->bias == NULL ? NULL : p->bias + (size_t)t->g->matrix * p->w->rows + t->first;
+    if (bias == NULL && p->scale == 1)
+        return;
+    for (uint32_t i = 0; i < n; i++)
+        for (uint32_t o = 0; o < t->count; o++) {
+            float *y = out[i] + at + o;
+            *y = bias == NULL ? *y * p->scale : *y * p->scale + bias[o];
+        }
+}
+
+/* --- tasks ------------------------------------------------------------------------------------ */
+
+static void add_rest(const part *t)
+{
+    if (t->p->addend == NULL)
+        return;
+    for (uint32_t i = t->g->first; i < t->g->first + t->g->count; i++) {
+        const float *more = t->p->addend + (size_t)i * t->p->w->rows + t->first;
+        float *out = t->p->out[i] + t->first;
+        for (uint32_t o = 0; o < t->count; o++)
+            out[o] += more[o];
+    }
+}
+
+static void run_single(const lcpu_batch *b, const lcpu_product *p, const lcpu_group *g,
+                       uint32_t first, uint32_t end, uint8_t *panel)
+{
+    for (; first < end; first += p->part_rows) {
+        uint32_t count = end - first < p->part_rows ? end - first : p->part_rows;
+        part t = {b, p, g, first, count, panel};
+        prepare(&t);
+        multiply(&t, p->x + g->first, g->count, p->out + g->first, first);
+        add_rest(&t);
+    }
+}
+
+/* The results of a pair for `count` values of one place, the gate's first. */
+static void keep(const lcpu_batch *b, float *const values[2], uint32_t place, uint32_t first,
+                 uint32_t count)
+{
+    const lcpu_acts *a = b->pair->out;
+    const float *factor = b->pair->n == 2 ? values[1] : NULL;
+    float *into = a->blocks != NULL ? values[0] : a->in + (size_t)place * a->cols + first;
+    b->d->k.act(b->pair->act, values[0], factor, into, count);
+    if (a->blocks != NULL)
+        b->d->k.int8.quantise(into, count,
+                              a->blocks + place * a->row_bytes + b->d->k.int8.row_bytes(first));
+}
+
+static void run_pair(const lcpu_batch *b, uint32_t group, uint32_t first, uint32_t end,
+                     uint32_t worker)
+{
+    const lcpu_group *g = &b->p[0].groups[group];
+    uint32_t n = b->pair->n, rows = b->p[0].part_rows, count = end - first;
+    float *values = (float *)(void *)(b->tiles + worker * b->tile_bytes);
+    uint8_t *panel = b->panels + worker * b->panel_bytes;
+    float *out[2][PAIR_PLACES];
+    part t[2];
+    for (uint32_t i = 0; i < n; i++, panel += b->p[0].panel_bytes) {
+        t[i] = (part){b, &b->p[i], g, first, count, panel};
+        prepare(&t[i]);
+        for (uint32_t k = 0; k < PAIR_PLACES; k++)
+            out[i][k] = values + ((size_t)i * PAIR_PLACES + k) * rows;
+    }
+    for (uint32_t done = 0; done < g->count; done += PAIR_PLACES) {
+        uint32_t here = g->count - done < PAIR_PLACES ? g->count - done : PAIR_PLACES;
+        for (uint32_t i = 0; i < n; i++)
+            multiply(&t[i], b->p[i].x + g->first + done, here, out[i], 0);
+        for (uint32_t k = 0; k < here; k++) {
+            float *const both[2] = {out[0][k], out[1][k]};
+            keep(b, both, g->first + done + k, first, count);
+        }
+    }
+}
+
+static uint32_t tiles_of(const lcpu_product *p)
+{
+    return (p->w->rows + p->task_rows - 1) / p->task_rows;
+}
+
+static void run_task(void *arg, uint32_t task, uint32_t worker)
+{
+    const lcpu_batch *b = arg;
+    const lcpu_product *p = b->p;
+    for (; task >= p->n_groups * tiles_of(p); p++) /* a pair has one list of tasks */
+        task -= p->n_groups * tiles_of(p);
+    uint32_t tiles = tiles_of(p), first = task % tiles * p->task_rows;
+    uint32_t end = first + p->task_rows < p->w->rows ? first + p->task_rows : p->w->rows;
+    if (b->pair != NULL)
+        run_pair(b, task / tiles, first, end, worker);
+    else
+        run_single(b, p, &p->groups[task / tiles], first, end, b->panels + worker * b->panel_bytes);
+}
+
+void lcpu_batch_run(lcpu_batch *b)
+{
+    uint32_t tasks = 0;
+    for (uint32_t i = 0; i < (b->pair != NULL ? 1 : b->n); i++)
+        tasks += b->p[i].n_groups * tiles_of(&b->p[i]);
+    lcpu_team_run(b->d->team, tasks, run_task, b);
+}

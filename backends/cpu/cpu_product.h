@@ -1,0 +1,82 @@
+/* cpu_product - multiplications as jobs of the team. A product is rows of activations times the rows
+ * of one matrix, or of several by group; a batch of products is one job, whose tasks are tiles of
+ * weight rows. What follows a product value by value is done on the tile while it is in the cache.
+ * The bits are those of the steps taken one by one. */
+#ifndef LM_BACKENDS_CPU_CPU_PRODUCT_H
+#define LM_BACKENDS_CPU_CPU_PRODUCT_H
+
+#include "backends/cpu/cpu.h"
+
+/* Activations as kernels take them: floats, and int8 blocks for the formats of that family. */
+typedef struct lcpu_acts {
+    float *in; /* [n, cols]; NULL: only blocks are there */
+    uint32_t n, cols;
+    uint8_t *blocks; /* [n, row_bytes], or NULL */
+    size_t row_bytes;
+} lcpu_acts;
+
+/* Places [first, first + count) go to one matrix. */
+typedef struct lcpu_group {
+    uint32_t matrix, first, count;
+} lcpu_group;
+
+/* A place is one row in and one row out. */
+typedef struct lcpu_product {
+    const lm_weight *w;
+    const lcpu_int8_format *int8; /* NULL: f32 */
+    lcpu_half_fn half;            /* of 16-bit weights, or NULL */
+    lcpu_decode_fn decode;
+    bool direct; /* f32 weights used where they lie */
+    const float *bias;
+    float scale;
+    const void **x; /* [places] */
+    float **out;    /* [places]; unused by the halves of a pair */
+    lcpu_group *groups;
+    uint32_t n_groups;
+    uint32_t cols;
+    uint32_t part_rows;  /* of weights, unpacked together */
+    uint32_t task_rows;  /* multiple of the former */
+    size_t panel_bytes;  /* of a part */
+    const float *addend; /* added to the result, [places, rows] in order of places; or NULL */
+} lcpu_product;
+
+/* A pair: p[0] is the gate, p[1] is up; act(gate) * up becomes the activations of a third product.
+ * Without a gate p[0] is up and p[1] is not there. */
+typedef struct lcpu_pair {
+    uint32_t act;
+    uint32_t n; /* of the products: 1 or 2 */
+    lcpu_acts *out;
+} lcpu_pair;
+
+#define LCPU_BATCH 3
+
+typedef struct lcpu_batch {
+    const lcpu_device *d;
+    lcpu_product p[LCPU_BATCH];
+    uint32_t n;
+    const lcpu_pair *pair; /* or NULL */
+    uint8_t *panels;       /* [workers, panel_bytes] */
+    size_t panel_bytes;
+    uint8_t *tiles; /* [workers] of a pair */
+    size_t tile_bytes;
+} lcpu_batch;
+
+/* Plans and carvings count the bytes while the carve has no base. `places` and `groups`: at most. */
+void lcpu_acts_carve(lcpu_acts *a, const lcpu_device *d, uint32_t rows, uint32_t cols, bool floats,
+                     bool blocks, lcpu_carve *c);
+void lcpu_batch_add(lcpu_batch *b, const lm_format *format, uint32_t cols, uint32_t places,
+                    uint32_t groups, lcpu_carve *c);
+/* After the last product was added. */
+void lcpu_batch_finish(lcpu_batch *b, const lcpu_pair *pair, lcpu_carve *c);
+
+/* For a run: the weight and what belongs to it. */
+void lcpu_product_bind(const lhost_run *r, const lcpu_device *d, const lm_linear *l,
+                       lcpu_product *p);
+/* One group: row i of the activations to row i of `out`, which may be NULL for a pair. */
+void lcpu_product_rows(lcpu_product *p, const lcpu_acts *a, float *out);
+const void *lcpu_acts_row(const lcpu_product *p, const lcpu_acts *a, size_t row);
+
+void lcpu_acts_quantise(lhost_run *r, const lcpu_acts *a); /* nothing when there are no blocks */
+void lcpu_batch_run(lcpu_batch *b);
+
+#endif
