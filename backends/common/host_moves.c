@@ -87,14 +87,20 @@ static void append_part(const lhost_run *r, const lhost_view *view, int part, ui
                           lhost_view_at(view, part, r->run->slots[row], h), p->dim);
 }
 
+void lhost_append_row(const lhost_run *r, uint32_t cache, uint32_t row, const float *keys,
+                      const float *values)
+{
+    lhost_view view = lhost_view_of(r, cache, r->run->row_seq[row]);
+    append_part(r, &view, 0, row, keys);
+    append_part(r, &view, 1, row, values);
+}
+
 void lhost_append_rows(const lhost_run *r, const lm_step *step, uint32_t first, uint32_t end)
 {
-    for (uint32_t row = first; row < end; row++) {
-        lhost_view view = lhost_view_of(r, step->u.append.cache, r->run->row_seq[row]);
-        for (int part = 0; part < 2; part++)
-            append_part(r, &view, part, row,
-                        (const float *)(const void *)row_at(r, step->in[part], row));
-    }
+    for (uint32_t row = first; row < end; row++)
+        lhost_append_row(r, step->u.append.cache, row,
+                         (const float *)(const void *)row_at(r, step->in[0], row),
+                         (const float *)(const void *)row_at(r, step->in[1], row));
 }
 
 int32_t lhost_run_append(lhost_run *r, const lm_step *step)

@@ -16,6 +16,9 @@ int32_t lhost_run_all_reduce(lhost_run *r, const lm_step *step); /* a sum over o
 /* Rows [first, end) of an append, for backends that share them out. */
 void lhost_append_rows(const lhost_run *r, const lm_step *step, uint32_t first, uint32_t end);
 
+void lhost_append_row(const lhost_run *r, uint32_t cache, uint32_t row, const float *keys,
+                      const float *values);
+
 /* The first or last row of a sequence, for POOL. */
 uint32_t lhost_pool_row(const lm_run_seq *seq, uint32_t kind);
 

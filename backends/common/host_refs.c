@@ -28,8 +28,11 @@ static int32_t check_cache(const lm_program *p, const lm_step *s, uint32_t entry
     lm_check(state == (c->kind == LM_CACHE_STATE));
     /* Pages behind a group's window are gone, so no step may look further back. */
     uint32_t window = p->network->groups[group].window;
-    if (s->kind == LM_STEP_ATTN_PAGED && window != 0)
-        lm_check(s->u.attn.window != 0 && s->u.attn.window <= window);
+    const lm_attn *a = s->kind == LM_STEP_ATTN_PAGED ? &s->u.attn
+                       : s->kind == LM_STEP_ATTN_OUT ? &s->u.attn_out.attn
+                                                     : NULL;
+    if (a != NULL && window != 0)
+        lm_check(a->window != 0 && a->window <= window);
     return LLM_OK;
 }
 

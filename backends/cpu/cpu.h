@@ -69,8 +69,26 @@ int32_t lcpu_rope(lhost_run *r, const lm_step *step);
 uint64_t lcpu_rope_plan(const lhost_device *d, const lm_program_desc *desc, uint32_t *tags);
 int32_t lcpu_rope_begin(lhost_run *r);
 
+/* Rows [first, end), wherever they lie; for the steps and for what is fused of them. */
+void lcpu_norm_rows(const lhost_run *r, const lm_norm *norm, const float *in, float *out,
+                    uint32_t width, size_t first, size_t end);
+void lcpu_rope_rows(const lhost_run *r, const lm_rope *rope, uint32_t slot, uint32_t heads,
+                    uint32_t dim, const float *in, float *out, size_t first, size_t end);
+
 int32_t lcpu_attn(lhost_run *r, const lm_step *step);
 uint64_t lcpu_attn_scratch(const lhost_device *d, const lm_program_desc *desc, const lm_step *step);
+uint64_t lcpu_attn_needs(const lhost_device *d, const lm_program_desc *desc, const lm_attn *a,
+                         uint32_t slot);
+/* Of the queries in `slot`, with `scratch` of as many bytes as it needs. */
+void lcpu_attn_into(lhost_run *r, const lm_attn *a, uint32_t slot, float *out, void *scratch);
+
+int32_t lcpu_qkv(lhost_run *r, const lm_step *step);
+uint64_t lcpu_qkv_scratch(const lhost_device *d, const lm_program_desc *desc, const lm_step *step);
+int32_t lcpu_attn_out(lhost_run *r, const lm_step *step);
+uint64_t lcpu_attn_out_scratch(const lhost_device *d, const lm_program_desc *desc,
+                               const lm_step *step);
+int32_t lcpu_ffn(lhost_run *r, const lm_step *step);
+uint64_t lcpu_ffn_scratch(const lhost_device *d, const lm_program_desc *desc, const lm_step *step);
 
 int32_t lcpu_route(lhost_run *r, const lm_step *step);
 uint64_t lcpu_route_scratch(const lhost_device *d, const lm_program_desc *desc,

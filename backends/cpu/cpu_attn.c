@@ -37,7 +37,7 @@ typedef struct job {
     const lhost_run *r;
     const lcpu_device *d;
     const lm_attn *a;
-    const lm_step *step;
+    uint32_t slot; /* of the queries */
     const float *in, *sinks;
     float *out;
     uint32_t shared;             /* query heads per key head */
@@ -97,12 +97,18 @@ static void carve(job *j, uint32_t rows, uint32_t context, lcpu_carve *c)
     j->desks = lcpu_take(c, j->desk_bytes * lcpu_team_size(j->d->team));
 }
 
+uint64_t lcpu_attn_needs(const lhost_device *d, const lm_program_desc *desc, const lm_attn *a,
+                         uint32_t slot)
+{
+    job j = {.d = lcpu_device_of(d), .a = a};
+    lcpu_carve c = {NULL, 0};
+    carve(&j, lcpu_max_rows(desc, slot), desc->context, &c);
+    return c.used;
+}
+
 uint64_t lcpu_attn_scratch(const lhost_device *d, const lm_program_desc *desc, const lm_step *step)
 {
-    job j = {.d = lcpu_device_of(d), .a = &step->u.attn};
-    lcpu_carve c = {NULL, 0};
-    carve(&j, lcpu_max_rows(desc, step->in[0]), desc->context, &c);
-    return c.used;
+    return lcpu_attn_needs(d, desc, &step->u.attn, step->in[0]);
 }
 
 /* --- what is seen ----------------------------------------------------------------------------- */
@@ -296,7 +302,7 @@ static desk prepare(const job *j, const block *b, uint32_t head, uint32_t worker
         uint32_t i = b->first + q / j->shared, h = head * j->shared + q % j->shared;
         const float *from = j->in + ((size_t)i * j->a->heads + h) * j->a->k_dim;
         d.query[q] = memcpy(d.queries + (size_t)q * j->a->k_dim, from, j->a->k_dim * sizeof *from);
-        d.row[q] = lhost_run_row(j->r, j->step->in[0], i);
+        d.row[q] = lhost_run_row(j->r, j->slot, i);
         d.slope[q] = alibi_slope(j->a, h);
     }
     return d;
@@ -370,7 +376,7 @@ static void join_splits(void *arg, uint32_t task, uint32_t worker)
 static void find_blocks(job *j, uint32_t rows)
 {
     const lm_run *run = j->r->run;
-    uint32_t longest = 1, slot = j->step->in[0];
+    uint32_t longest = 1, slot = j->slot;
     for (uint32_t i = 0; i < rows; i++) {
         uint32_t row = lhost_run_row(j->r, slot, i);
         longest = run->visible_end[row] > longest ? run->visible_end[row] : longest;
@@ -395,25 +401,30 @@ static void find_direct(job *j)
         j->direct[0] = j->direct[1] = NULL;
 }
 
-int32_t lcpu_attn(lhost_run *r, const lm_step *step)
+void lcpu_attn_into(lhost_run *r, const lm_attn *a, uint32_t slot, float *out, void *scratch)
 {
-    uint32_t rows = lhost_rows(r, step->in[0]);
+    uint32_t rows = lhost_rows(r, slot);
     job j = {.r = r,
              .d = lcpu_of(r),
-             .a = &step->u.attn,
-             .step = step,
-             .in = lhost_slot(r, step->in[0]),
-             .sinks = lhost_vector(r, step->u.attn.sinks),
-             .out = lhost_slot(r, step->out[0])};
-    lcpu_carve c = {lhost_scratch(r), 0};
+             .a = a,
+             .slot = slot,
+             .in = lhost_slot(r, slot),
+             .sinks = lhost_vector(r, a->sinks),
+             .out = out};
+    lcpu_carve c = {scratch, 0};
     carve(&j, rows, r->program->context, &c);
     find_blocks(&j, rows);
     find_direct(&j);
     if (j.n_splits == 1 || rows > SPLIT_ROWS) {
         lcpu_team_run(j.d->team, j.n_blocks * j.a->kv_heads, run_block, &j);
-        return LLM_OK;
+        return;
     }
     lcpu_team_run(j.d->team, j.n_blocks * j.a->kv_heads * j.n_splits, run_split, &j);
     lcpu_team_run(j.d->team, rows * j.a->heads, join_splits, &j);
+}
+
+int32_t lcpu_attn(lhost_run *r, const lm_step *step)
+{
+    lcpu_attn_into(r, &step->u.attn, step->in[0], lhost_slot(r, step->out[0]), lhost_scratch(r));
     return LLM_OK;
 }

@@ -28,6 +28,9 @@ static const lhost_step_class steps[LM_STEP_COUNT] = {
     [LM_STEP_TAP] = {lhost_run_gather, NULL},
     [LM_STEP_BEST] = {lhost_run_best, NULL},
     [LM_STEP_ALL_REDUCE] = {lhost_run_all_reduce, NULL},
+    [LM_STEP_QKV_ROPE_APPEND] = {lcpu_qkv, lcpu_qkv_scratch},
+    [LM_STEP_ATTN_OUT] = {lcpu_attn_out, lcpu_attn_out_scratch},
+    [LM_STEP_GLU_FFN] = {lcpu_ffn, lcpu_ffn_scratch},
 };
 
 static const lhost_kind kind = {

@@ -16,9 +16,13 @@ static uint64_t table_bytes(const lm_rope *rope, uint32_t rows)
     return (bytes + LM_ALIGN - 1) / LM_ALIGN * LM_ALIGN;
 }
 
-static bool rotates(const lm_step *step)
+/* The rotation in a step; NULL: none. */
+static const lm_rope *rope_of(const lm_step *step)
 {
-    return step->kind == LM_STEP_ROPE && step->u.rope.rope.style != LM_ROPE_NONE;
+    const lm_rope *rope = step->kind == LM_STEP_ROPE              ? &step->u.rope.rope
+                          : step->kind == LM_STEP_QKV_ROPE_APPEND ? &step->u.qkv.rope
+                                                                  : NULL;
+    return rope == NULL || rope->style == LM_ROPE_NONE ? NULL : rope;
 }
 
 /* The styles share their angles. */
@@ -32,10 +36,12 @@ static bool same_angles(const lm_rope *a, const lm_rope *b)
 /* The first step with the same angles as step `at`. */
 static size_t first_like(const lm_program_desc *desc, size_t at)
 {
-    for (size_t i = 0; i < at; i++)
-        if (rotates(&desc->steps[i]) &&
-            same_angles(&desc->steps[i].u.rope.rope, &desc->steps[at].u.rope.rope))
+    const lm_rope *wanted = rope_of(&desc->steps[at]);
+    for (size_t i = 0; i < at; i++) {
+        const lm_rope *rope = rope_of(&desc->steps[i]);
+        if (rope != NULL && same_angles(rope, wanted))
             return i;
+    }
     return at;
 }
 
@@ -44,13 +50,14 @@ uint64_t lcpu_rope_plan(const lhost_device *d, const lm_program_desc *desc, uint
     uint64_t bytes = 0;
     (void)d;
     for (size_t i = 0; i < desc->n_steps; i++) {
-        if (!rotates(&desc->steps[i]))
+        const lm_rope *rope = rope_of(&desc->steps[i]);
+        if (rope == NULL)
             continue;
         size_t first = first_like(desc, i);
         if (tags != NULL)
             tags[i] = first == i ? (uint32_t)(bytes / LM_ALIGN) << 1 | 1u : tags[first] & ~1u;
         if (first == i)
-            bytes += table_bytes(&desc->steps[i].u.rope.rope, desc->limits.rows);
+            bytes += table_bytes(rope, desc->limits.rows);
     }
     return bytes;
 }
@@ -76,7 +83,7 @@ static uint32_t axis_of(const lm_rope *rope, uint32_t pair)
 
 static void fill_table(const lhost_run *r, size_t step)
 {
-    const lm_rope *rope = &r->program->steps[step].u.rope.rope;
+    const lm_rope *rope = rope_of(&r->program->steps[step]);
     uint32_t half = rope->dims / 2;
     double *speed = table_of(r, step), magnitude;
     float *c = (float *)(speed + half);
@@ -93,19 +100,12 @@ static void fill_table(const lhost_run *r, size_t step)
 int32_t lcpu_rope_begin(lhost_run *r)
 {
     for (size_t i = 0; i < r->program->n_steps; i++)
-        if (rotates(&r->program->steps[i]) && (r->program->tags[i] & 1u) != 0)
+        if (rope_of(&r->program->steps[i]) != NULL && (r->program->tags[i] & 1u) != 0)
             fill_table(r, i);
     return LLM_OK;
 }
 
 /* --- the step --------------------------------------------------------------------------------- */
-
-typedef struct rotation {
-    const lhost_run *r;
-    const lm_step *step;
-    const float *table, *in;
-    float *out;
-} rotation;
 
 static void rotate_halves(const float *x, const float *c, const float *s, uint32_t half, float *y)
 {
@@ -125,17 +125,16 @@ static void rotate_pairs(const float *x, const float *c, const float *s, uint32_
     }
 }
 
-static void rotate_rows(void *arg, size_t first, size_t end)
+void lcpu_rope_rows(const lhost_run *r, const lm_rope *rope, uint32_t slot, uint32_t heads,
+                    uint32_t dim, const float *in, float *out, size_t first, size_t end)
 {
-    const rotation *t = arg;
-    const lm_rope *rope = &t->step->u.rope.rope;
-    uint32_t heads = t->step->u.rope.heads, dim = t->step->u.rope.head_dim, half = rope->dims / 2;
+    uint32_t half = rope->dims / 2;
+    const float *table = (const float *)(table_of(r, r->index) + half);
     for (size_t i = first; i < end; i++) {
-        uint32_t row = lhost_run_row(t->r, t->step->in[0], (uint32_t)i);
-        const float *c = t->table + (size_t)row * half * 2;
+        const float *c = table + (size_t)lhost_run_row(r, slot, (uint32_t)i) * half * 2;
         for (uint32_t h = 0; h < heads; h++) {
-            const float *x = t->in + (i * heads + h) * dim;
-            float *y = t->out + (i * heads + h) * dim;
+            const float *x = in + (i * heads + h) * dim;
+            float *y = out + (i * heads + h) * dim;
             if (rope->style == LM_ROPE_PAIRS)
                 rotate_pairs(x, c, c + half, half, y);
             else
@@ -146,17 +145,27 @@ static void rotate_rows(void *arg, size_t first, size_t end)
     }
 }
 
+typedef struct rotation {
+    const lhost_run *r;
+    const lm_step *step;
+    const float *in;
+    float *out;
+} rotation;
+
+static void rotate_range(void *arg, size_t first, size_t end)
+{
+    const rotation *t = arg;
+    lcpu_rope_rows(t->r, &t->step->u.rope.rope, t->step->in[0], t->step->u.rope.heads,
+                   t->step->u.rope.head_dim, t->in, t->out, first, end);
+}
+
 int32_t lcpu_rope(lhost_run *r, const lm_step *step)
 {
     uint32_t rows = lhost_rows(r, step->in[0]), width = lhost_width(r, step->in[0]);
-    rotation t = {
-        .r = r, .step = step, .in = lhost_slot(r, step->in[0]), .out = lhost_slot(r, step->out[0])};
-    if (!rotates(step)) {
-        if (t.in != t.out)
-            memcpy(t.out, t.in, (size_t)rows * width * sizeof *t.out);
-        return LLM_OK;
-    }
-    t.table = (const float *)(table_of(r, r->index) + step->u.rope.rope.dims / 2);
-    lcpu_ranges(r, rows, 16384 / width + 1, rotate_rows, &t);
+    rotation t = {r, step, lhost_slot(r, step->in[0]), lhost_slot(r, step->out[0])};
+    if (rope_of(step) != NULL)
+        lcpu_ranges(r, rows, 16384 / width + 1, rotate_range, &t);
+    else if (t.in != t.out)
+        memcpy(t.out, t.in, (size_t)rows * width * sizeof *t.out);
     return LLM_OK;
 }

@@ -132,22 +132,34 @@ static bool repeats(const lhost_run *r, uint32_t weight, uint32_t group)
     return (uint64_t)w->rows * w->cols == group;
 }
 
+static norms norms_of(const lhost_run *r, const lm_norm *norm, const float *in, float *out,
+                      uint32_t width)
+{
+    uint32_t group = norm->group == 0 ? width : norm->group;
+    return (norms){.k = &lcpu_of(r)->k,
+                   .norm = norm,
+                   .in = in,
+                   .weight = lhost_vector(r, norm->weight),
+                   .bias = lhost_vector(r, norm->bias),
+                   .out = out,
+                   .group = group,
+                   .per_row = width / group,
+                   .weight_repeats = repeats(r, norm->weight, group),
+                   .bias_repeats = repeats(r, norm->bias, group)};
+}
+
+void lcpu_norm_rows(const lhost_run *r, const lm_norm *norm, const float *in, float *out,
+                    uint32_t width, size_t first, size_t end)
+{
+    norms n = norms_of(r, norm, in, out, width);
+    norm_range(&n, first * n.per_row, end * n.per_row);
+}
+
 int32_t lcpu_norm(lhost_run *r, const lm_step *step)
 {
-    const lm_norm *norm = &step->u.norm;
-    uint32_t width = lhost_width(r, step->in[0]);
-    uint32_t group = norm->group == 0 ? width : norm->group;
-    norms n = {.k = &lcpu_of(r)->k,
-               .norm = norm,
-               .in = lhost_slot(r, step->in[0]),
-               .weight = lhost_vector(r, norm->weight),
-               .bias = lhost_vector(r, norm->bias),
-               .out = lhost_slot(r, step->out[0]),
-               .group = group,
-               .per_row = width / group,
-               .weight_repeats = repeats(r, norm->weight, group),
-               .bias_repeats = repeats(r, norm->bias, group)};
-    lcpu_ranges(r, (size_t)lhost_rows(r, step->in[0]) * n.per_row, VALUES_GRAIN / 2 / group + 1,
+    norms n = norms_of(r, &step->u.norm, lhost_slot(r, step->in[0]), lhost_slot(r, step->out[0]),
+                       lhost_width(r, step->in[0]));
+    lcpu_ranges(r, (size_t)lhost_rows(r, step->in[0]) * n.per_row, VALUES_GRAIN / 2 / n.group + 1,
                 norm_range, &n);
     return LLM_OK;
 }
