@@ -68,10 +68,9 @@ static int32_t place_slots(lhost_device *d, const lm_program_desc *desc, lm_slot
                           desc->n_outputs, &desc->limits, places, bytes);
 }
 
-int32_t lhost_program_query(lm_device *device, const lm_program_desc *desc, uint64_t *bytes)
+static int32_t query(lhost_device *d, const lm_program_desc *desc, uint64_t *bytes)
 {
-    lhost_device *d = (lhost_device *)device;
-    LM_TRY(check_steps(device, desc));
+    LM_TRY(check_steps(&d->base, desc));
     lm_slot_place *places = LM_NEW_ARRAY(&d->books, lm_slot_place, desc->graph->n_slots);
     if (places == NULL)
         return LLM_E_MEMORY;
@@ -86,6 +85,16 @@ int32_t lhost_program_query(lm_device *device, const lm_program_desc *desc, uint
     return LLM_OK;
 }
 
+int32_t lhost_program_query(lm_device *device, const lm_program_desc *desc, uint64_t *bytes)
+{
+    lhost_device *d = (lhost_device *)device;
+    lhost_lowered lowered;
+    LM_TRY(lhost_lower(&d->books, desc, &lowered));
+    int32_t rc = query(d, &lowered.desc, bytes);
+    lhost_lowered_finish(&lowered);
+    return rc;
+}
+
 /* --- creating --------------------------------------------------------------------------------- */
 
 static void *copy_array(lm_arena *arena, const void *from, size_t count, size_t size)
@@ -96,7 +105,8 @@ static void *copy_array(lm_arena *arena, const void *from, size_t count, size_t 
     return to;
 }
 
-static int32_t copy_desc(lm_program *p, const lm_program_desc *desc)
+static int32_t copy_desc(lm_program *p, const lm_program_desc *desc, const uint32_t *origin,
+                         size_t n_origins)
 {
     const lm_graph *g = desc->graph;
     p->network = desc->network;
@@ -110,18 +120,24 @@ static int32_t copy_desc(lm_program *p, const lm_program_desc *desc)
     p->weights = copy_array(&p->books, desc->weights, desc->network->n_weights, sizeof *p->weights);
     p->inputs = copy_array(&p->books, desc->inputs, desc->n_inputs, sizeof *p->inputs);
     p->tags = lm_arena_array(&p->books, desc->n_steps, sizeof *p->tags);
-    p->step_ns = lm_arena_array(&p->books, desc->n_steps, sizeof *p->step_ns);
+    p->origin = copy_array(&p->books, origin, desc->n_steps, sizeof *p->origin);
+    p->step_ns = lm_arena_array(&p->books, n_origins, sizeof *p->step_ns);
+    p->n_origins = n_origins;
     p->places = lm_arena_array(&p->books, g->n_slots, sizeof *p->places);
     for (uint32_t i = 0; i < desc->network->n_groups; i++)
         p->caches[i] = desc->caches == NULL ? NULL : desc->caches[i];
     bool ok = p->steps != NULL && p->slots != NULL && p->weights != NULL && p->inputs != NULL &&
-              p->tags != NULL && p->step_ns != NULL && p->places != NULL;
+              p->tags != NULL && p->origin != NULL && p->step_ns != NULL && p->places != NULL;
+    for (size_t i = 0; ok && origin == NULL && i < desc->n_steps; i++)
+        p->origin[i] = (uint32_t)i;
     return ok ? LLM_OK : LLM_E_MEMORY;
 }
 
-static int32_t fill(lhost_device *d, const lm_program_desc *desc, lm_program *p)
+static int32_t fill(lhost_device *d, const lhost_lowered *lowered, size_t n_origins, lm_program *p)
 {
-    LM_TRY(copy_desc(p, desc));
+    const lm_program_desc *desc = &lowered->desc;
+    LM_TRY(check_steps(&d->base, desc));
+    LM_TRY(copy_desc(p, desc, lowered->origin, n_origins));
     LM_TRY(lhost_check_refs(p));
     uint64_t slot_bytes;
     layout l;
@@ -139,12 +155,15 @@ static int32_t fill(lhost_device *d, const lm_program_desc *desc, lm_program *p)
 int32_t lhost_program_create(lm_device *device, const lm_program_desc *desc, lm_program **out)
 {
     lhost_device *d = (lhost_device *)device;
-    LM_TRY(check_steps(device, desc));
+    lhost_lowered lowered;
+    LM_TRY(lhost_lower(&d->books, desc, &lowered));
     lm_program *p = LM_NEW(&d->books, lm_program);
-    if (p == NULL)
-        return LLM_E_MEMORY;
-    lm_arena_init(&p->books, &d->books);
-    int32_t rc = fill(d, desc, p);
+    int32_t rc = LLM_E_MEMORY;
+    if (p != NULL) {
+        lm_arena_init(&p->books, &d->books);
+        rc = fill(d, &lowered, desc->n_steps, p);
+    }
+    lhost_lowered_finish(&lowered);
     if (rc < 0) {
         lhost_program_destroy(device, p);
         return rc;
@@ -173,7 +192,7 @@ static int32_t run_step(lhost_run *r)
     uint64_t start = p->profiling ? lm_os_now_ns() : 0;
     LM_TRY(r->device->kind->steps[step->kind].run(r, step));
     if (p->profiling)
-        p->step_ns[r->index] = lm_os_now_ns() - start;
+        p->step_ns[p->origin[r->index]] += lm_os_now_ns() - start;
     return LLM_OK;
 }
 
@@ -193,6 +212,8 @@ int32_t lhost_program_run(lm_device *device, lm_queue *queue, lm_program *progra
     lhost_run r = {(lhost_device *)device, program, run, 0};
     (void)queue;
     LM_TRY(check_run(program, run));
+    if (program->profiling)
+        memset(program->step_ns, 0, program->n_origins * sizeof *program->step_ns);
     if (r.device->kind->begin != NULL)
         LM_TRY(r.device->kind->begin(&r));
     for (; r.index < program->n_steps; r.index++) {
@@ -248,9 +269,9 @@ int32_t lhost_profile(lm_device *device, lm_program *program, bool on, size_t in
     program->profiling = on;
     if (ns == NULL)
         return LLM_OK;
-    if (index >= program->n_steps)
+    if (index >= program->n_origins)
         return lm_fail(LLM_E_INVALID, "step %llu of %llu", (unsigned long long)index,
-                       (unsigned long long)program->n_steps);
+                       (unsigned long long)program->n_origins);
     *ns = program->step_ns[index];
     return LLM_OK;
 }

@@ -1,4 +1,4 @@
-/* host_program - a list of primitive steps over slots in one workspace, run one after the other.
+/* host_program - a list of steps over slots in one workspace, run one after the other.
  * What the steps compute is the backend's; see lhost_kind. The network, the weights and the caches
  * outlive the program. */
 #ifndef LM_BACKENDS_HOST_PROGRAM_H
@@ -14,7 +14,9 @@ struct lm_program {
     lm_step *steps;
     size_t n_steps;
     uint32_t *tags;    /* [n_steps] see lhost_kind.plan */
-    uint64_t *step_ns; /* [n_steps] of the last profiled run */
+    uint32_t *origin;  /* [n_steps] the step of the description that each comes from */
+    uint64_t *step_ns; /* [n_origins] of the last profiled run */
+    size_t n_origins;
     lm_slot_info *slots;
     lm_slot_place *places;
     size_t n_slots;
@@ -45,6 +47,19 @@ int32_t lhost_profile(lm_device *device, lm_program *program, bool on, size_t in
 
 /* Every weight and cache the steps name is there (host_refs.c). */
 int32_t lhost_check_refs(const lm_program *program);
+
+/* A description as it is, or, when it is not to be fused, with its coarse steps lowered. */
+typedef struct lhost_lowered {
+    lm_allocator *alloc;
+    lm_program_desc desc;
+    lm_graph graph;
+    uint32_t *origin; /* [desc.n_steps], or NULL: each step is itself */
+    size_t n_origin;  /* room in it */
+} lhost_lowered;
+
+int32_t lhost_lower(lm_allocator *alloc, const lm_program_desc *desc, lhost_lowered *out);
+void lhost_lowered_finish(lhost_lowered *lowered);
+
 /* --- what steps look at while they run -------------------------------------------------------- */
 
 static inline uint32_t lhost_width(const lhost_run *r, uint32_t slot)

@@ -23,6 +23,9 @@ extern const rig_cases cases_linear, cases_values, cases_attn, cases_moe, cases_
 /* Everything above; NULL after the last. */
 const rig_case *case_at(size_t index);
 
+/* Coarse steps, which are not in the list above; NULL after the last. */
+const rig_case *case_block_at(size_t index);
+
 /* Largest difference from `ref` that a step may have, see tolerances.c; `fast`: with fast numerics. */
 double tolerance_of(const rig_case *c, bool fast);
 

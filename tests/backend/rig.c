@@ -68,7 +68,7 @@ static void describe_program(rig *r)
                                 .limits = {r->o.max_rows, r->o.max_rows, RIG_SEQS},
                                 .context = RIG_CONTEXT,
                                 .numerics = r->o.fast ? LM_NUMERICS_FAST : LM_NUMERICS_EXACT,
-                                .fused = true};
+                                .fused = !r->o.unfused};
 }
 
 static void prepare_seqs(rig *r)
@@ -105,7 +105,8 @@ void rig_prepare(rig *r, const rig_model *m, const rig_options *o)
     test_memory_init(&r->memory);
     r->host = (lm_host){.allocator = test_memory_host(&r->memory),
                         .threads = o->threads == 0 ? 1 : o->threads,
-                        .parallel = o->parallel};
+                        .parallel = o->parallel,
+                        .cpu_features_masked = o->features_masked};
     r->backend = rig_backend(o->backend);
     for (uint32_t g = 0; g < m->network.n_groups; g++)
         describe_group(r, g);
@@ -153,9 +154,41 @@ static int32_t load_weights(rig *r)
     return LLM_OK;
 }
 
+static bool takes(const rig *r, const lm_step *step)
+{
+    lm_step_support support;
+    assert_ok(r->backend->step_query(r->device, &r->m->network, step, &support));
+    return support.support != LM_SUPPORT_NO;
+}
+
+/* As the core does: coarse steps that the device does not take become primitives. */
+static void lower_graph(rig *r)
+{
+    const lm_graph *from = &r->m->graph;
+    lm_network network = r->m->network;
+    lm_builder b;
+    lm_graph_init(&r->lowered, from->name);
+    lm_builder_init(&b, &network, &r->lowered);
+    for (size_t i = 0; i < from->n_slots; i++)
+        lm_build_slot(&b, from->slots[i].width, from->slots[i].rows, from->slots[i].type);
+    for (size_t i = 0; i < from->n_steps; i++) {
+        if (lm_step_is_coarse(from->steps[i].kind) && !takes(r, &from->steps[i]))
+            assert_ok(lm_lower(&b, &from->steps[i]));
+        else
+            lm_build_step(&b, &from->steps[i]);
+    }
+    assert_ok(lm_builder_status(&b));
+    r->desc.graph = &r->lowered;
+    r->desc.steps = r->lowered.steps;
+    r->desc.n_steps = r->lowered.n_steps;
+}
+
 int32_t rig_load(rig *r)
 {
     LM_TRY(r->backend->open(&r->host, 0, &r->device));
+    for (size_t i = 0; i < r->m->graph.n_steps && r->lowered.n_steps == 0; i++)
+        if (lm_step_is_coarse(r->m->graph.steps[i].kind))
+            lower_graph(r);
     LM_TRY(r->backend->queue_create(r->device, &r->queue));
     LM_TRY(load_weights(r));
     for (uint32_t g = 0; g < r->m->network.n_groups; g++) {
@@ -188,6 +221,7 @@ void rig_close(rig *r)
         r->backend->close(r->device);
     }
     test_memory_check(&r->memory);
+    lm_graph_finish(&r->lowered, r->m->network.alloc);
     for (uint32_t g = 0; g < r->m->network.n_groups; g++)
         free(r->free_pages[g]);
     for (uint32_t s = 0; s < RIG_SEQS; s++) {

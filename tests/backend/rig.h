@@ -76,7 +76,9 @@ typedef struct rig_options {
     bool one_state;                /* write each state where it was read */
     bool fast;                     /* numerics that may depend on the number of rows */
     llm_parallel_fn parallel;
-    uint32_t max_rows; /* 0: 80 */
+    uint32_t max_rows;        /* 0: 80 */
+    bool unfused;             /* coarse steps are run as their primitives */
+    uint64_t features_masked; /* instruction sets not to use */
 } rig_options;
 
 typedef struct rig_seq {
@@ -101,6 +103,7 @@ typedef struct rig {
     lm_cache_desc cache_desc[LM_MAX_GROUPS];
     uint32_t members[LM_MAX_GROUPS][16];
     uint32_t slots_in[RIG_SLOTS], slots_out[RIG_SLOTS];
+    lm_graph lowered; /* of coarse steps that the device does not take */
     lm_program_desc desc;
     lm_program *program;
     uint32_t *free_pages[LM_MAX_GROUPS];

@@ -20,6 +20,7 @@ bool suite_computes(void); /* not the null backend */
 
 void suite_match(suite *s);  /* against ref */
 void suite_exact(suite *s);  /* the same bits whatever the schedule */
+void suite_fused(suite *s);  /* the same bits for coarse steps and their primitives */
 void suite_cache(suite *s);  /* pages */
 void suite_memory(suite *s); /* promises, failures, refusals */
 

@@ -62,6 +62,7 @@ int main(int argc, char **argv)
     if (suite_computes()) {
         suite_match(&s);
         suite_exact(&s);
+        suite_fused(&s);
     }
     if (!suite_fast) {
         suite_cache(&s);
