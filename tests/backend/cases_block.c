@@ -37,7 +37,7 @@ static const form forms[] = {
      true,
      false,
      true},
-    {{LM_Q8_0, LM_Q8_0, LM_Q8_0, LM_F16, LM_F16, LM_F16, LM_Q8_0},
+    {{LM_F16, LM_F16, LM_F16, LM_F16, LM_F16, LM_F16, LM_Q8_0},
      96,
      64,
      LM_ACT_SILU,
