@@ -117,8 +117,11 @@ static void sleep_until_called(lcpu_team *t, uint32_t seen)
         lm_os_sem_wait(&t->bell);
 }
 
+/* Nobody rings for who naps, so only the worker himself may count as one: he may have been asleep when
+ * he was sent away, and is to be woken first. */
 static void nap(lcpu_team *t, uint64_t ns)
 {
+    atomic_fetch_add(&t->napping, 1);
     atomic_fetch_sub(&t->awake, 1);
     lm_os_sem_wait_for(&t->naps, ns);
     atomic_fetch_add(&t->awake, 1);
@@ -134,11 +137,11 @@ static void worker_main(void *arg)
         uint32_t spins = 0;
         for (; spins < WORKER_SPINS && !is_called(t, seen); spins++)
             lm_os_relax();
+        if (spins == WORKER_SPINS)
+            sleep_until_called(t, seen);
         uint64_t nap_ns = atomic_exchange(&w->nap_ns, 0);
         if (nap_ns != 0)
             nap(t, nap_ns);
-        else if (spins == WORKER_SPINS)
-            sleep_until_called(t, seen);
         seen = atomic_load(&t->job);
         work(t, w->index);
     }
@@ -186,7 +189,6 @@ static void wait_until_done(lcpu_team *t, uint32_t count)
 static void send_away(lcpu_team *t, uint64_t now, uint64_t lost)
 {
     uint32_t last = atomic_load(&t->last);
-    uint64_t none = 0;
     if (last == 0)
         return;
     bool again = now < t->nap_end + NAP_MAX_NS;
@@ -194,9 +196,7 @@ static void send_away(lcpu_team *t, uint64_t now, uint64_t lost)
     uint64_t ns = lost * t->nap_factor;
     ns = ns < NAP_MAX_NS ? ns : NAP_MAX_NS;
     t->nap_end = now + ns;
-    atomic_fetch_add(&t->napping, 1);
-    if (!atomic_compare_exchange_strong(&t->workers[last - 1].nap_ns, &none, ns))
-        atomic_fetch_sub(&t->napping, 1);
+    atomic_store(&t->workers[last - 1].nap_ns, ns);
 }
 
 /* The caller's part of a job among own threads. */

@@ -130,6 +130,39 @@ static void test_team__late_workers_stay_out(void **state)
     test_memory_check(&m);
 }
 
+static void count_others(void *arg, uint32_t task, uint32_t worker)
+{
+    _Atomic uint32_t *others = arg;
+    uint64_t end = lm_os_now_ns() + 50000;
+    (void)task;
+    if (worker != 0)
+        atomic_fetch_add(others, 1);
+    while (lm_os_now_ns() < end)
+        lm_os_relax();
+}
+
+/* Wherever it was when it was sent away: the caller may notice long after it fell asleep. */
+static void test_team__late_workers_come_back(void **state)
+{
+    (void)state;
+    test_memory m;
+    test_memory_init(&m);
+    lcpu_team *team;
+    if (lm_os_cpu_count() < 2)
+        skip(); /* then no second worker is wanted */
+    assert_ok(lcpu_team_create(&m.alloc, &(lm_host){.threads = 2}, &team));
+    for (int round = 0; round < 10; round++) {
+        _Atomic uint32_t others = 0;
+        lcpu_team_run(team, 8, delay_others, NULL);
+        uint64_t end = lm_os_now_ns() + 5000000000u;
+        while (others == 0 && lm_os_now_ns() < end)
+            lcpu_team_run(team, 64, count_others, &others);
+        assert_true(others > 0);
+    }
+    lcpu_team_destroy(team);
+    test_memory_check(&m);
+}
+
 /* --- a pool of the host ----------------------------------------------------------------------- */
 
 typedef struct helper {
@@ -199,6 +232,7 @@ int main(void)
         cmocka_unit_test(test_team__four_times_more_threads),
         cmocka_unit_test(test_team__beside_busy_neighbours),
         cmocka_unit_test(test_team__late_workers_stay_out),
+        cmocka_unit_test(test_team__late_workers_come_back),
         cmocka_unit_test(test_team__pool_of_the_host),
         cmocka_unit_test(test_team__fails_whole),
     };
