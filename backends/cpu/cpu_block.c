@@ -115,7 +115,7 @@ int32_t lcpu_qkv(lhost_run *r, const lm_step *step)
     const lm_linear *linears[] = {&step->u.qkv.q, &step->u.qkv.k, &step->u.qkv.v};
     float *outs[] = {j.q, j.k, j.v};
     for (int i = 0; i < 3; i++) {
-        lcpu_product_bind(r, j.b.d, linears[i], &j.b.p[i]);
+        lcpu_product_bind(r, linears[i], &j.b.p[i]);
         lcpu_product_rows(&j.b.p[i], &j.acts, outs[i]);
     }
     lcpu_batch_run(&j.b);
@@ -162,7 +162,7 @@ int32_t lcpu_attn_out(lhost_run *r, const lm_step *step)
     lcpu_attn_into(r, &step->u.attn_out.attn, step->in[0], j.mixed, scratch + c.used);
     j.acts.in = j.mixed;
     lcpu_acts_quantise(r, &j.acts);
-    lcpu_product_bind(r, j.b.d, &step->u.attn_out.out, &j.b.p[0]);
+    lcpu_product_bind(r, &step->u.attn_out.out, &j.b.p[0]);
     lcpu_product_rows(&j.b.p[0], &j.acts, lhost_slot(r, step->out[0]));
     j.b.p[0].addend = residual_of(r, step);
     lcpu_batch_run(&j.b);
@@ -215,11 +215,11 @@ int32_t lcpu_ffn(lhost_run *r, const lm_step *step)
     j.acts.in = lhost_slot(r, step->in[0]);
     lcpu_acts_quantise(r, &j.acts);
     for (uint32_t i = 0; i < j.pair.n; i++) {
-        lcpu_product_bind(r, j.up.d, j.linears[i], &j.up.p[i]);
+        lcpu_product_bind(r, j.linears[i], &j.up.p[i]);
         lcpu_product_rows(&j.up.p[i], &j.acts, NULL);
     }
     lcpu_batch_run(&j.up);
-    lcpu_product_bind(r, j.down.d, &step->u.ffn.down, &j.down.p[0]);
+    lcpu_product_bind(r, &step->u.ffn.down, &j.down.p[0]);
     lcpu_product_rows(&j.down.p[0], &j.hidden, lhost_slot(r, step->out[0]));
     j.down.p[0].addend = residual_of(r, step);
     lcpu_batch_run(&j.down);

@@ -61,7 +61,7 @@ static void start(lhost_run *r, const lm_step *step, job *j)
     *j = (job){.b.d = lcpu_of(r)};
     lcpu_carve c = {lhost_scratch(r), 0};
     carve(j, w->format, w->cols, shape_of(step, lhost_rows(r, step->in[0]), w->experts), &c);
-    lcpu_product_bind(r, j->b.d, linear_of(step), &j->b.p[0]);
+    lcpu_product_bind(r, linear_of(step), &j->b.p[0]);
     j->acts.in = lhost_slot(r, step->in[0]);
     lcpu_acts_quantise(r, &j->acts);
 }

@@ -4,7 +4,6 @@
 #define TILE_ROWS   16u     /* of a task, at least */
 #define PAIR_ROWS   32u     /* of a pair's task a multiple: its results are quantised in blocks */
 #define PAIR_PLACES 64u     /* taken through a pair together */
-#define FEW_ROWS    6u      /* of activations: halves are multiplied where they lie */
 #define PANEL_BYTES 524288u /* panels that stay in the second cache */
 #define PANEL_GAP   16u     /* floats between rows, so that not all of them share cache sets */
 #define GRAIN       16384u  /* values of a task that quantises */
@@ -26,6 +25,8 @@ void lcpu_acts_carve(lcpu_acts *a, const lcpu_device *d, uint32_t rows, uint32_t
 /* What `rows` of weights take unpacked. */
 static size_t panel_bytes(const lcpu_device *d, const lcpu_product *p, uint32_t rows)
 {
+    if (p->half_rows != 0)
+        return 0;
     if (p->int8 == NULL)
         return rows * (p->cols + (size_t)PANEL_GAP) * sizeof(float);
     uint32_t panels = (rows + d->k.int8.panel_rows - 1) / d->k.int8.panel_rows;
@@ -44,7 +45,19 @@ static void size_parts(const lcpu_device *d, lcpu_product *p, uint32_t rows, uin
 
 static uint32_t tile_rows(const lcpu_device *d, const lcpu_product *p)
 {
+    if (p->half_rows != 0)
+        return p->half_rows;
     return p->int8 != NULL ? d->k.int8.tile_rows : TILE_ROWS;
+}
+
+static void choose_half(const lcpu_kernels *k, const lm_format *format, lcpu_product *p)
+{
+    bool bf16 = format->id == LM_BF16;
+    if (!bf16 && format->id != LM_F16)
+        return;
+    p->half = bf16 ? k->bf16_matmul : k->f16_matmul;
+    p->half_most = bf16 ? k->bf16_most : k->f16_most;
+    p->half_rows = bf16 ? k->bf16_rows : 0;
 }
 
 void lcpu_batch_add(lcpu_batch *b, const lm_format *format, uint32_t cols, uint32_t places,
@@ -54,6 +67,7 @@ void lcpu_batch_add(lcpu_batch *b, const lm_format *format, uint32_t cols, uint3
     *p = (lcpu_product){.int8 = lcpu_int8_of(&b->d->k, format),
                         .decode = lcpu_decoder_of(&b->d->k, format),
                         .cols = cols};
+    choose_half(&b->d->k, format, p);
     size_parts(b->d, p, tile_rows(b->d, p), p->int8 != NULL ? b->d->k.int8.panel_rows : 1);
     p->x = lcpu_take(c, places * sizeof *p->x);
     p->out = lcpu_take(c, places * sizeof *p->out);
@@ -93,16 +107,13 @@ void lcpu_batch_finish(lcpu_batch *b, const lcpu_pair *pair, lcpu_carve *c)
 
 /* --- binding ---------------------------------------------------------------------------------- */
 
-void lcpu_product_bind(const lhost_run *r, const lcpu_device *d, const lm_linear *l,
-                       lcpu_product *p)
+void lcpu_product_bind(const lhost_run *r, const lm_linear *l, lcpu_product *p)
 {
     const lm_weight *w = lhost_weight(r, l->weight);
     p->w = w;
     p->bias = lhost_vector(r, l->bias);
     p->scale = l->scale == 0 ? 1 : l->scale;
     p->direct = w->format->id == LM_F32 && (uintptr_t)w->data % sizeof(float) == 0;
-    if (w->format->id == LM_F16 || w->format->id == LM_BF16)
-        p->half = w->format->id == LM_F16 ? d->k.f16_matmul : d->k.bf16_matmul;
 }
 
 const void *lcpu_acts_row(const lcpu_product *p, const lcpu_acts *a, size_t row)
@@ -159,7 +170,7 @@ static bool in_place(const part *t)
 {
     if (t->p->int8 != NULL)
         return t->p->int8->direct != NULL && t->g->count <= t->b->d->k.int8.direct_max;
-    return t->p->direct || (t->p->half != NULL && t->g->count <= FEW_ROWS);
+    return t->p->direct || (t->p->half != NULL && t->g->count <= t->p->half_most);
 }
 
 static void unpack(const part *t, uint32_t first, uint32_t count)

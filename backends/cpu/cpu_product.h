@@ -25,6 +25,8 @@ typedef struct lcpu_product {
     const lm_weight *w;
     const lcpu_int8_format *int8; /* NULL: f32 */
     lcpu_half_fn half;            /* of 16-bit weights, or NULL */
+    uint32_t half_most;           /* activation rows up to which it is used */
+    uint32_t half_rows;           /* of weights that it wants at once, never unpacked; 0: any */
     lcpu_decode_fn decode;
     bool direct; /* f32 weights used where they lie */
     const float *bias;
@@ -70,8 +72,7 @@ void lcpu_batch_add(lcpu_batch *b, const lm_format *format, uint32_t cols, uint3
 void lcpu_batch_finish(lcpu_batch *b, const lcpu_pair *pair, lcpu_carve *c);
 
 /* For a run: the weight and what belongs to it. */
-void lcpu_product_bind(const lhost_run *r, const lcpu_device *d, const lm_linear *l,
-                       lcpu_product *p);
+void lcpu_product_bind(const lhost_run *r, const lm_linear *l, lcpu_product *p);
 /* One group: row i of the activations to row i of `out`, which may be NULL for a pair. */
 void lcpu_product_rows(lcpu_product *p, const lcpu_acts *a, float *out);
 const void *lcpu_acts_row(const lcpu_product *p, const lcpu_acts *a, size_t row);

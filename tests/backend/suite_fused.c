@@ -66,7 +66,7 @@ static void matches_ref(void **state)
     rig_options o = {.backend = "ref", .max_rows = 128};
     rig_open(&wanted, &m, &o);
     rig_feed(&wanted, lengths, 128, false);
-    rig_compare(&got, &wanted, tolerance_of(c), c->name);
+    rig_compare(&got, &wanted, tolerance_of(c, false), c->name);
     rig_close(&got);
     rig_close(&wanted);
     rig_model_finish(&m);

@@ -6,7 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-const test_device test_devices[] = {{"ref", 1e-4}, {"cpu", 1e-3}, {"vulkan", 1e-3}};
+const test_device test_devices[] = {{"ref", 1e-4}, {"cpu", 1e-3}};
 const uint32_t test_device_count = sizeof test_devices / sizeof test_devices[0];
 
 bool test_device_present(llm_runtime *rt, const char *name)
