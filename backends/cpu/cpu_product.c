@@ -284,7 +284,8 @@ static void keep(const lcpu_batch *b, float *const values[2], uint32_t place, ui
     b->d->k.act(b->pair->act, values[0], factor, into, count);
     if (a->blocks != NULL)
         b->d->k.int8.quantise(into, count,
-                              a->blocks + place * a->row_bytes + b->d->k.int8.row_bytes(first));
+                              a->blocks + place * a->row_bytes +
+                                  first / 32 * (size_t)b->d->k.int8.act_bytes);
 }
 
 static void run_pair(const lcpu_batch *b, uint32_t group, uint32_t first, uint32_t end,

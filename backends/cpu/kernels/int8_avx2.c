@@ -83,6 +83,7 @@ void lcpu_fill_avx2_int8(lcpu_kernels *k)
 {
     k->int8 = (lcpu_int8){.panel_rows = ROWS,
                           .tile_rows = 4 * ROWS,
+                          .act_bytes = sizeof(act_block),
                           .direct_max = DIRECT_MAX,
                           .row_bytes = act_row_bytes,
                           .quantise = quantise};

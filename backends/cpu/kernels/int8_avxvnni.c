@@ -38,6 +38,7 @@ void lcpu_fill_avx_vnni(lcpu_kernels *k)
     k->int8 = (lcpu_int8){.panel_rows = ROWS,
                           .tile_rows = 4 * ROWS,
                           .direct_max = DIRECT_MAX,
+                          .act_bytes = sizeof(act_block),
                           .row_bytes = act_row_bytes,
                           .quantise = quantise};
     LCPU_INT8_FORMATS(ADD)

@@ -206,6 +206,7 @@ void lcpu_fill_neon_dotprod(lcpu_kernels *k)
     k->int8 = (lcpu_int8){.panel_rows = ROWS,
                           .tile_rows = 4 * ROWS,
                           .direct_max = 1,
+                          .act_bytes = sizeof(act_block),
                           .row_bytes = row_bytes,
                           .quantise = quantise,
                           .n_formats = sizeof formats / sizeof formats[0]};

@@ -141,8 +141,11 @@ static void (*const matmul_of[])(const void *panels, uint32_t n_w, const void *c
 void lcpu_fill_portable_int8(lcpu_kernels *k)
 {
     const lcpu_int8_format formats[] = {LCPU_INT8_FORMATS(FORMAT)};
-    k->int8 =
-        (lcpu_int8){.panel_rows = 1, .tile_rows = 16, .row_bytes = row_bytes, .quantise = quantise};
+    k->int8 = (lcpu_int8){.panel_rows = 1,
+                          .tile_rows = 16,
+                          .act_bytes = sizeof(block),
+                          .row_bytes = row_bytes,
+                          .quantise = quantise};
     memcpy(k->int8.formats, formats, sizeof formats);
     k->int8.n_formats = sizeof formats / sizeof formats[0];
 }

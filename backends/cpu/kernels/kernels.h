@@ -62,6 +62,7 @@ typedef struct lcpu_int8 {
     uint32_t panel_rows;
     uint32_t tile_rows;  /* of weights that matmul likes to get at once */
     uint32_t direct_max; /* activation rows up to which `direct` pays */
+    uint32_t act_bytes;  /* of 32 activations; those of a row lie one behind the other */
     size_t (*row_bytes)(uint32_t k);
     void (*quantise)(const float *x, uint32_t k, void *row);
     lcpu_int8_format formats[24];
