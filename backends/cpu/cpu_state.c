@@ -24,15 +24,21 @@ typedef struct conv_job {
     const lhost_run *r;
     const lm_step *step;
     const float *in, *weight, *bias;
-    float *out, *next; /* next: [workers, kernel - 1, CHANNELS] */
+    float *out;
+    float *room; /* [workers]: the next state of a task's channels, then their weights by tap */
     uint32_t n_parts;
 } conv_job;
+
+static size_t room_floats(uint32_t kernel)
+{
+    return (2 * (size_t)kernel - 1) * CHANNELS;
+}
 
 uint64_t lcpu_conv_scratch(const lhost_device *d, const lm_program_desc *desc, const lm_step *step)
 {
     (void)desc;
-    return (uint64_t)lcpu_team_size(lcpu_device_of(d)->team) * (step->u.conv.kernel - 1) *
-           CHANNELS * sizeof(float);
+    return (uint64_t)lcpu_team_size(lcpu_device_of(d)->team) * room_floats(step->u.conv.kernel) *
+           sizeof(float);
 }
 
 /* The inputs `back` rows before row `i`: among the rows, in the state (oldest first), or NULL:
@@ -47,8 +53,16 @@ static const float *past(const lm_conv *conv, const float *rows, const float *st
     return state + (size_t)(conv->kernel - 1 - (back - i)) * conv->channels;
 }
 
-static void conv_row(const conv_job *j, const float *rows, const float *state, uint32_t i,
-                     uint32_t first, uint32_t end, float *out)
+static void turn_weights(const conv_job *j, uint32_t first, uint32_t end, float *taps)
+{
+    uint32_t kernel = j->step->u.conv.kernel;
+    for (uint32_t c = first; c < end; c++)
+        for (uint32_t k = 0; k < kernel; k++)
+            taps[k * CHANNELS + (c - first)] = j->weight[(size_t)c * kernel + k];
+}
+
+static void conv_row(const conv_job *j, const float *taps, const float *rows, const float *state,
+                     uint32_t i, uint32_t first, uint32_t end, float *out)
 {
     const lm_conv *conv = &j->step->u.conv;
     for (uint32_t c = first; c < end; c++)
@@ -56,7 +70,7 @@ static void conv_row(const conv_job *j, const float *rows, const float *state, u
     for (uint32_t k = 0; k < conv->kernel; k++) {
         const float *x = past(conv, rows, state, i, conv->kernel - 1 - k);
         for (uint32_t c = first; x != NULL && c < end; c++)
-            out[c] += j->weight[(size_t)c * conv->kernel + k] * x[c];
+            out[c] += taps[k * CHANNELS + (c - first)] * x[c];
     }
     lcpu_of(j->r)->k.act(conv->act, out + first, NULL, out + first, end - first);
 }
@@ -72,9 +86,11 @@ static void conv_part(void *arg, uint32_t task, uint32_t worker)
     size_t base = (size_t)seq->first_row * conv->channels;
     const float *state = state_at(j->r, conv->cache, s, 0, false);
     float *to = state_at(j->r, conv->cache, s, 0, true);
+    float *next = j->room + worker * room_floats(conv->kernel), *taps = next + kept * CHANNELS;
+    turn_weights(j, first, end, taps);
     for (uint32_t i = 0; i < seq->n_rows; i++)
-        conv_row(j, j->in + base, state, i, first, end, j->out + base + (size_t)i * conv->channels);
-    float *next = j->next + (size_t)worker * kept * CHANNELS;
+        conv_row(j, taps, j->in + base, state, i, first, end,
+                 j->out + base + (size_t)i * conv->channels);
     size_t bytes = (end - first) * sizeof *next;
     for (uint32_t k = 0; k < kept; k++) {
         const float *x = past(conv, j->in + base, state, seq->n_rows - 1, kept - 1 - k);
@@ -96,7 +112,7 @@ int32_t lcpu_conv(lhost_run *r, const lm_step *step)
                   .weight = lhost_vector(r, conv->weight),
                   .bias = lhost_vector(r, conv->bias),
                   .out = lhost_slot(r, step->out[0]),
-                  .next = lhost_scratch(r),
+                  .room = lhost_scratch(r),
                   .n_parts = (conv->channels + CHANNELS - 1) / CHANNELS};
     lcpu_team_run(lcpu_of(r)->team, r->run->n_seqs * j.n_parts, conv_part, &j);
     return LLM_OK;
@@ -112,21 +128,6 @@ typedef struct scan_job {
     uint32_t width;
 } scan_job;
 
-/* sum16 of h * c after h = decay h + push b. */
-static float advance(float *h, const float *b, const float *c, float decay, float push, uint32_t n)
-{
-    float lane[16] = {0};
-    for (uint32_t i = 0; i < n; i++)
-        h[i] = push * b[i] + h[i] * decay;
-    uint32_t i = 0;
-    for (; i + 16 <= n; i += 16)
-        for (uint32_t l = 0; l < 16; l++)
-            lane[l] += h[i + l] * c[i + l];
-    for (uint32_t l = 0; i + l < n; l++)
-        lane[l] += h[i + l] * c[i + l];
-    return lcpu_tree16(lane);
-}
-
 static void scan_row(const scan_job *j, size_t row, uint32_t head, float *h)
 {
     const lm_scan *s = j->scan;
@@ -136,11 +137,17 @@ static void scan_row(const scan_job *j, size_t row, uint32_t head, float *h)
     float *y = j->out + row * inner + (size_t)head * s->head_dim;
     float dt = j->dt[row * s->heads + head] + (j->dt_bias == NULL ? 0 : j->dt_bias[head]);
     lcpu_of(j->r)->k.act(LM_ACT_SOFTPLUS, &dt, NULL, &dt, 1);
-    float decay = lcpu_exp(dt * j->a[head]);
-    for (uint32_t p = 0; p < s->head_dim; p++, h += s->state) {
-        float sum = advance(h, b, c, decay, dt * x[p], s->state);
-        y[p] = j->d == NULL ? sum : j->d[head] * x[p] + sum;
-    }
+    lcpu_of(j->r)->k.scan(&(lcpu_scan_token){.h = h,
+                                             .rows = s->head_dim,
+                                             .state = s->state,
+                                             .dt = dt,
+                                             .decay = lcpu_exp(dt * j->a[head]),
+                                             .x = x,
+                                             .b = b,
+                                             .c = c,
+                                             .y = y});
+    for (uint32_t p = 0; j->d != NULL && p < s->head_dim; p++)
+        y[p] = j->d[head] * x[p] + y[p];
 }
 
 /* One head of one sequence. */

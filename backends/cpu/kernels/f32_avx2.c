@@ -195,10 +195,11 @@ static inline void lanes_transpose(lanes x[16])
     }
 }
 
-#include "backends/cpu/kernels/f32_lanes.h"
+#include "backends/cpu/kernels/state_lanes.h"
 
 void lcpu_fill_avx2(lcpu_kernels *k)
 {
     fill_f32(k);
+    k->scan = scan;
     lcpu_fill_avx2_int8(k);
 }

@@ -146,9 +146,10 @@ static inline void lanes_transpose(lanes x[16])
     }
 }
 
-#include "backends/cpu/kernels/f32_lanes.h"
+#include "backends/cpu/kernels/state_lanes.h"
 
 void lcpu_fill_avx512(lcpu_kernels *k)
 {
     fill_f32(k);
+    k->scan = scan;
 }

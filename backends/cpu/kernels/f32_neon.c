@@ -210,9 +210,10 @@ static inline void lanes_transpose(lanes x[16])
                        part[3][i / 4][i % 4]};
 }
 
-#include "backends/cpu/kernels/f32_lanes.h"
+#include "backends/cpu/kernels/state_lanes.h"
 
 void lcpu_fill_neon(lcpu_kernels *k)
 {
     fill_f32(k);
+    k->scan = scan;
 }

@@ -139,4 +139,5 @@ void lcpu_fill_portable(lcpu_kernels *k)
     values_fill(k);
     lcpu_fill_portable_attn(k);
     lcpu_fill_portable_int8(k);
+    lcpu_fill_portable_state(k);
 }

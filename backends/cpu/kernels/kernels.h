@@ -101,6 +101,16 @@ typedef struct lcpu_attn_direct {
     void (*mix)(const lcpu_attn_tile *t);
 } lcpu_attn_direct;
 
+/* One token of the Mamba-2 recurrence for one head, see scan_state. */
+typedef struct lcpu_scan_token {
+    float *h;             /* [rows, state]: h = mac(dt * x[row], b, h * decay) */
+    uint32_t rows, state; /* rows: the head's dimension */
+    float dt, decay;
+    const float *x;     /* [rows] */
+    const float *b, *c; /* [state] */
+    float *y;           /* [rows]: dot16(h, c) */
+} lcpu_scan_token;
+
 typedef struct lcpu_kernels {
     lcpu_decode_fn f16_decode, bf16_decode, q8_0_decode;
     lcpu_f32_fn f32_matmul;
@@ -115,6 +125,7 @@ typedef struct lcpu_kernels {
     lcpu_attn_direct attn_direct[4];
     float (*sum)(const float *x, uint32_t n);                     /* sum16 */
     float (*sum_squares)(const float *x, float mean, uint32_t n); /* sum16 of (x - mean)^2 */
+    void (*scan)(const lcpu_scan_token *s);
     void (*act)(uint32_t act, const float *x, const float *factor, float *out, size_t n);
     void (*softcap)(const float *x, float scale, float cap, float *out, size_t n);
     void (*exp)(const float *x, float minus, float *out, size_t n); /* exp(x - minus) */
@@ -136,6 +147,7 @@ const lcpu_attn_direct *lcpu_attn_direct_of(const lcpu_kernels *k, const lm_form
 void lcpu_fill_portable(lcpu_kernels *k);
 void lcpu_fill_portable_attn(lcpu_kernels *k);
 void lcpu_fill_portable_int8(lcpu_kernels *k);
+void lcpu_fill_portable_state(lcpu_kernels *k);
 void lcpu_fill_avx2(lcpu_kernels *k);
 void lcpu_fill_avx2_int8(lcpu_kernels *k);
 void lcpu_fill_avx_vnni(lcpu_kernels *k);

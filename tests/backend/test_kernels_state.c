@@ -1,0 +1,76 @@
+/* test_kernels_state.c - the kernel of the Mamba-2 recurrence against plain formulas, for every
+ * instruction set and for sizes that fill no register. */
+#include "backend/levels.h"
+
+#include <math.h>
+#include <string.h>
+
+enum { ROWS = 7, STATE = 70, TOKENS = 3 };
+
+/* The numerics page's formulas; `fused` says what a mac is. */
+static float mac(float x, float y, float sum, bool fused)
+{
+    return fused ? fmaf(x, y, sum) : x * y + sum;
+}
+
+static void plain_token(const lcpu_scan_token *s, bool fused)
+{
+    for (uint32_t r = 0; r < s->rows; r++) {
+        float lane[16] = {0}, *h = s->h + (size_t)r * s->state;
+        for (uint32_t i = 0; i < s->state; i++) {
+            h[i] = mac(s->dt * s->x[r], s->b[i], h[i] * s->decay, fused);
+            lane[i % 16] = mac(h[i], s->c[i], lane[i % 16], fused);
+        }
+        for (int step = 8; step > 0; step /= 2)
+            for (int l = 0; l < step; l++)
+                lane[l] += lane[l + step];
+        s->y[r] = lane[0];
+    }
+}
+
+static void check(const lcpu_kernels *k, uint32_t rows, uint32_t state)
+{
+    static float h[2][ROWS * STATE + 1], x[ROWS], b[STATE], c[STATE], y[2][ROWS + 1];
+    numbers(h[0], rows * state, NORMAL, rows);
+    numbers(b, state, NORMAL, 7);
+    h[0][rows * state] = y[0][rows] = 77;
+    memcpy(h[1], h[0], sizeof h[0]);
+    memcpy(y[1], y[0], sizeof y[0]);
+    for (int token = 0; token < TOKENS; token++) {
+        numbers(x, rows, NORMAL, 20 + (uint64_t)token);
+        numbers(c, state, SPIKES, 30 + (uint64_t)token);
+        lcpu_scan_token one = {.h = h[0],
+                               .rows = rows,
+                               .state = state,
+                               .dt = 0.1f,
+                               .decay = 0.9f,
+                               .x = x,
+                               .b = b,
+                               .c = c,
+                               .y = y[0]};
+        k->scan(&one);
+        one.h = h[1];
+        one.y = y[1];
+        plain_token(&one, k->used != 0);
+        assert_memory_equal(h[0], h[1], (rows * state + 1) * sizeof h[0][0]);
+        assert_memory_equal(y[0], y[1], (rows + 1) * sizeof y[0][0]);
+    }
+}
+
+static void one_token_after_the_other(void **state)
+{
+    (void)state;
+    static const uint32_t sizes[] = {1, 15, 16, 17, 64, STATE};
+    for (size_t level = 0; level < n_levels; level++) {
+        lcpu_kernels k = kernels_of(level);
+        for (uint32_t rows = 1; rows <= ROWS; rows++)
+            for (size_t i = 0; i < sizeof sizes / sizeof sizes[0]; i++)
+                check(&k, rows, sizes[i]);
+    }
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {cmocka_unit_test(one_token_after_the_other)};
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
