@@ -107,7 +107,7 @@ const void *lcu_plan_table(lcu_planner *p, const void *values, uint64_t bytes)
 void lcu_emit(lcu_planner *p, const lcu_launch *launch, const void *args)
 {
     const lcu_kernel *kernel = &lcu_kernels[launch->kernel];
-    if (!p->query && launch->shared_bytes > SHARED_FREE)
+    if (!p->query && launch->shared_bytes > SHARED_FREE - SHARED_OWN)
         fail(p, LCU_CALL(p->device, kernel_shared, *kernel->function,
                          p->device->properties.shared_bytes - SHARED_OWN));
     if (!p->query) {

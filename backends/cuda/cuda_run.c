@@ -9,6 +9,9 @@
 /* Runs of at most so many rows are launched from a recording. */
 #define RECORDED_ROWS 64u
 
+/* The capability whose code waits for the launch before it by itself (lcu_wait_previous). */
+#define STARTS_EARLY 90u
+
 /* --- is the run sound? ------------------------------------------------------------------------- */
 
 static int32_t check_lookups(const lm_program *p, const lm_run *run)
@@ -167,7 +170,8 @@ static int32_t launch(lcu_device *d, lcu_stream stream, const lm_program *p, con
                       const uint32_t counts[LCU_COUNTS])
 {
     const lcu_kernel *kernel = &lcu_kernels[l->kernel];
-    lcu_shape shape = {{0, 0, 0}, kernel->threads, l->shared_bytes, l->early};
+    lcu_shape shape = {
+        {0, 0, 0}, kernel->threads, l->shared_bytes, d->properties.capability == STARTS_EARLY};
     if (l->to != 0 && (counts[l->ladder] < l->from || counts[l->ladder] > l->to))
         return LLM_OK;
     for (int i = 0; i < 3; i++) {

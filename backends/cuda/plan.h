@@ -47,7 +47,6 @@ typedef struct lcu_launch {
     uint32_t shared_bytes;
     /* Launched when from <= bucket of `ladder` <= to; to 0: always. */
     uint32_t ladder, from, to;
-    bool early; /* begins before its forerunner ends, and waits for it itself (lcu_wait_previous) */
     /* filled in by lcu_emit */
     uint32_t step;
     uint32_t args; /* offset of its copy in the program */

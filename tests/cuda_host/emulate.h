@@ -374,6 +374,7 @@ LCU_DEV void lcu_start_next() {}
 #define LCU_DEFINE(symbol, args, threads, capability, ...)                                         \
     static void lcu_kernel_##symbol(const void *a)                                                 \
     {                                                                                              \
+        lcu_ahead(*(const args *)a);                                                               \
         __VA_ARGS__(*(const args *)a);                                                             \
     }                                                                                              \
     extern "C" {                                                                                   \

@@ -228,4 +228,18 @@ template <uint32_t L> LCU_BODY void gemv_expert(const lcu_expert_args &a)
     multiply<L, 1>(a.linear, (uint32_t)expert, first, (const float *)a.in.data, a.x, x_row, outs);
 }
 
+/* Weights do not depend on what runs before: they are on their way while it ends. */
+LCU_DEV void lcu_ahead(const lcu_linear_args &a)
+{
+    const lcu_weight_view &w = a.linear.w;
+    uint32_t first = lcu_block_x() * GEMV_ROWS;
+    uint32_t rows = w.rows - first < GEMV_ROWS ? w.rows - first : GEMV_ROWS;
+    for (uint32_t p = 0; p < LCU_PLANES; p++) {
+        const uint8_t *from = w.data + lcu_block_z() * w.matrix_bytes + w.plane[p] +
+                              (size_t)first * w.stride[p];
+        for (uint32_t at = lcu_thread() * 128; at < rows * w.stride[p]; at += lcu_threads() * 128)
+            lcu_prefetch(from + at);
+    }
+}
+
 LCU_DEFINE_ALL(LCU_TABLE_GEMV)

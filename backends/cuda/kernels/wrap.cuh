@@ -207,8 +207,8 @@ LCU_DEV void lcu_ldmatrix_t(uint32_t d[4], const void *shared) /* each matrix tr
 
 /* --- one launch after another ----------------------------------------------------------------------------------- */
 
-/* Waits for what the launch before wrote; work on weights may go before it. Nothing on older cards,
- * where launches do not overlap. */
+/* Waits for the launch before, and so for all before it: every kernel begins with it. Nothing on older
+ * cards, where launches do not overlap. */
 LCU_DEV void lcu_wait_previous()
 {
 #if __CUDA_ARCH__ >= 900
@@ -228,6 +228,9 @@ LCU_DEV void lcu_start_next() /* the next launch may begin as far as its own wai
     extern "C" __global__ void __launch_bounds__(threads)                                          \
         lcu_kernel_##symbol(const __grid_constant__ args a)                                        \
     {                                                                                              \
+        lcu_start_next();                                                                          \
+        lcu_ahead(a);                                                                              \
+        lcu_wait_previous();                                                                       \
         __VA_ARGS__(a);                                                                            \
     }                                                                                              \
     extern "C" {                                                                                   \
@@ -238,6 +241,10 @@ LCU_DEV void lcu_start_next() /* the next launch may begin as far as its own wai
 #endif /* the device */
 
 #define LCU_DEFINE_ALL(table) table(LCU_DEFINE)
+
+/* What a kernel may do while the launch before it ends: fetch weights. A .cu file may have its own for its
+ * kind of arguments. */
+template <class A> LCU_DEV void lcu_ahead(const A &) {}
 
 /* --- what kernels look at ------------------------------------------------------------------------------------------ */
 
