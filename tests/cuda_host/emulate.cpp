@@ -16,6 +16,7 @@ struct warp {
     uint32_t arrived, kind, parity, ready;
     uint32_t at, stride, offset; /* lanes go in the order (stride * i + offset) % 32 */
     alignas(16) unsigned char payload[2][32][EMU_PAYLOAD];
+    float reduced[2];
 };
 
 emu_thread threads[MAX_THREADS];
@@ -321,6 +322,18 @@ void emu_barrier()
     block_as(AT_BLOCK);
 }
 
+/* Done once, by the lane that comes last. */
+static float join_all(const warp &w, uint32_t kind)
+{
+    float all[32];
+    for (uint32_t i = 0; i < 32; i++)
+        std::memcpy(&all[i], w.payload[w.parity][i], sizeof all[i]);
+    for (uint32_t mask = 16; mask > 0; mask >>= 1)
+        for (uint32_t i = 0; i < mask; i++)
+            all[i] = kind == EMU_SUM ? all[i] + all[i + mask] : std::fmax(all[i], all[i + mask]);
+    return all[0];
+}
+
 void emu_exchange(uint32_t kind, const void *in, size_t size)
 {
     emu_thread *me = emu.self;
@@ -334,6 +347,8 @@ void emu_exchange(uint32_t kind, const void *in, size_t size)
         block_as(AT_WARP);
         return;
     }
+    if (kind == EMU_SUM || kind == EMU_MAX)
+        w.reduced[w.parity] = join_all(w, kind);
     w.arrived = 0;
     w.parity ^= 1;
     w.ready = 32;
@@ -348,6 +363,13 @@ const void *emu_peer(uint32_t lane)
 {
     const warp &w = warps[emu.self->warp];
     return w.payload[w.parity ^ 1][lane];
+}
+
+float emu_reduce(uint32_t kind, float v)
+{
+    emu_exchange(kind, &v, sizeof v);
+    const warp &w = warps[emu.self->warp];
+    return w.reduced[w.parity ^ 1];
 }
 
 void emu_warp_barrier()

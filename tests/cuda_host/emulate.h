@@ -83,7 +83,7 @@ void emu_barrier();
 void emu_warp_barrier();
 /* Every lane hands in up to EMU_PAYLOAD bytes; when all 32 have, each may look at the others'. */
 constexpr size_t EMU_PAYLOAD = 64;
-enum { EMU_SHFL, EMU_VOTE, EMU_REDUCE, EMU_MMA, EMU_MATRIX, EMU_SYNC };
+enum { EMU_SHFL, EMU_VOTE, EMU_SUM, EMU_MAX, EMU_MMA, EMU_MATRIX, EMU_SYNC };
 void emu_exchange(uint32_t kind, const void *in, size_t size);
 const void *emu_peer(uint32_t lane);
 /* Stops the launch, which then fails with this text. */
@@ -223,24 +223,14 @@ LCU_DEV bool lcu_all(bool p)
 }
 
 /* The same tree as on the device, from one exchange. */
-template <class F> static inline float emu_reduce(float v, F join)
-{
-    float all[32];
-    emu_exchange(EMU_REDUCE, &v, sizeof v);
-    for (uint32_t i = 0; i < 32; i++)
-        std::memcpy(&all[i], emu_peer(i), sizeof(float));
-    for (uint32_t mask = 16; mask > 0; mask >>= 1)
-        for (uint32_t i = 0; i < mask; i++)
-            all[i] = join(all[i], all[i + mask]);
-    return all[0];
-}
+float emu_reduce(uint32_t kind, float v);
 LCU_DEV float lcu_warp_sum(float v)
 {
-    return emu_reduce(v, [](float a, float b) { return a + b; });
+    return emu_reduce(EMU_SUM, v);
 }
 LCU_DEV float lcu_warp_max(float v)
 {
-    return emu_reduce(v, [](float a, float b) { return std::fmax(a, b); });
+    return emu_reduce(EMU_MAX, v);
 }
 
 LCU_DEV uint32_t lcu_count_bits(uint32_t bits)
