@@ -320,7 +320,10 @@ LCU_DEV uint4 lcu_load_stream(const void *from)
     std::memcpy(&v, from, sizeof v);
     return v;
 }
-LCU_DEV float lcu_load_fresh(const float *from) { return *from; }
+LCU_DEV float lcu_load_fresh(const float *from)
+{
+    return *from;
+}
 LCU_DEV void lcu_prefetch(const void *) {}
 
 /* Done at the wait, so that a missing one shows. */
