@@ -35,7 +35,8 @@ static const struct {
     {LM_STEP_CONV_STATE, 1e-6, 0, 0},
     {LM_STEP_SCAN_STATE, 2e-6, 0, 0}, /* errors of the state add up over tokens */
     {LM_STEP_POOL, 1e-6, 0, 0},
-    {LM_STEP_HEAD, 5e-6, 3e-2, 3e-2}, /* whole models */
+    {LM_STEP_HEAD, 5e-6, 1.9e-2,
+     3e-2}, /* whole models of two layers, random weights of any format */
 };
 
 double tolerance_of(const rig_case *c, bool fast)
