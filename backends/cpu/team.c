@@ -1,5 +1,5 @@
 /* team.c - the thread team. A share is one worker's range of the tasks in one atomic word: its owner
- * takes from the front, others from the end. Whoever takes a task holds the job up until he counts
+ * takes from the front, who has nothing left the second half. Whoever takes a task holds the job up until he counts
  * it as done, so a late worker can neither take a task of a job that is gone nor read one. No more
  * threads are awake than there are processors; the rest of a wider team sleeps. A worker whose
  * processor another process takes away holds up everybody, so it stays out for a while. */
@@ -65,36 +65,73 @@ static bool is_empty(uint64_t range)
 
 /* --- working ---------------------------------------------------------------------------------- */
 
-static bool take(share *s, bool own, uint32_t *task)
+/* The next task of a share. */
+static bool take(share *s, uint32_t *task)
 {
     uint64_t range = atomic_load_explicit(&s->left, memory_order_acquire);
     while (!is_empty(range)) {
         uint32_t next = (uint32_t)range, end = (uint32_t)(range >> 32);
-        uint64_t rest = own ? range_of(next + 1, end) : range_of(next, end - 1);
-        if (atomic_compare_exchange_weak(&s->left, &range, rest)) {
-            *task = own ? next : end - 1;
+        if (atomic_compare_exchange_weak(&s->left, &range, range_of(next + 1, end))) {
+            *task = next;
             return true;
         }
     }
     return false;
 }
 
+/* The second half of a share, for one who has nothing left. */
+static bool steal(share *s, uint32_t *first, uint32_t *end)
+{
+    uint64_t range = atomic_load_explicit(&s->left, memory_order_acquire);
+    while (!is_empty(range)) {
+        uint32_t next = (uint32_t)range;
+        *end = (uint32_t)(range >> 32);
+        *first = next + (*end - next) / 2;
+        if (atomic_compare_exchange_weak(&s->left, &range, range_of(next, *first)))
+            return true;
+    }
+    return false;
+}
+
+/* Puts tasks into an empty share, where others find them; false when another worker has done that. */
+static bool put(share *s, uint32_t first, uint32_t end)
+{
+    uint64_t range = atomic_load_explicit(&s->left, memory_order_acquire);
+    return is_empty(range) &&
+           atomic_compare_exchange_strong(&s->left, &range, range_of(first, end));
+}
+
 static void count_done(lcpu_team *t, uint32_t n, uint32_t worker_index)
 {
     uint32_t count = t->count; /* of this job only until the tasks are counted */
-    atomic_store(&t->last, worker_index);
+    if (worker_index != 0)
+        atomic_store(&t->last, worker_index);
     if (atomic_fetch_add(&t->done, n) + n == count && atomic_exchange(&t->waiting, false))
         lm_os_sem_post(&t->finished);
+}
+
+static uint32_t work_on(lcpu_team *t, share *own, uint32_t worker_index)
+{
+    uint32_t n = 0, task;
+    for (; take(own, &task); n++)
+        t->task(t->arg, task, worker_index);
+    return n;
 }
 
 /* Takes and does tasks until none is left; answers how many. */
 static uint32_t work(lcpu_team *t, uint32_t worker_index)
 {
-    uint32_t n = 0, task, first = worker_index % t->n_shares;
-    for (uint32_t i = 0; i < t->n_shares; i++) {
-        share *s = &t->shares[(first + i) % t->n_shares];
-        for (; take(s, i == 0, &task); n++)
-            t->task(t->arg, task, worker_index);
+    uint32_t mine = worker_index % t->n_shares, first, end;
+    share *own = &t->shares[mine];
+    uint32_t n = work_on(t, own, worker_index);
+    for (uint32_t i = 1; i < t->n_shares; i++) {
+        while (steal(&t->shares[(mine + i) % t->n_shares], &first, &end)) {
+            if (end - first > 1 && put(own, first + 1, end))
+                end = first + 1;
+            for (; first < end; first++, n++)
+                t->task(t->arg, first, worker_index);
+            n += work_on(t, own, worker_index);
+        }
     }
     if (n > 0)
         count_done(t, n, worker_index);
@@ -117,8 +154,6 @@ static void sleep_until_called(lcpu_team *t, uint32_t seen)
         lm_os_sem_wait(&t->bell);
 }
 
-/* Nobody rings for who naps, so only the worker himself may count as one: he may have been asleep when
- * he was sent away, and is to be woken first. */
 static void nap(lcpu_team *t, uint64_t ns)
 {
     atomic_fetch_add(&t->napping, 1);
@@ -155,9 +190,11 @@ static void publish(lcpu_team *t, uint32_t count, lcpu_task_fn task, void *arg)
     t->arg = arg;
     t->count = count;
     atomic_store(&t->done, 0);
-    for (uint32_t i = 0; i < t->n_shares; i++) {
-        uint32_t next = (uint32_t)((uint64_t)count * i / t->n_shares);
-        uint32_t end = (uint32_t)((uint64_t)count * (i + 1) / t->n_shares);
+    uint32_t napping = atomic_load(&t->napping);
+    uint32_t present = napping < t->n_shares ? t->n_shares - napping : 1;
+    for (uint32_t i = 0; i < present; i++) {
+        uint32_t next = (uint32_t)((uint64_t)count * i / present);
+        uint32_t end = (uint32_t)((uint64_t)count * (i + 1) / present);
         atomic_store(&t->shares[i].left, range_of(next, end));
     }
     atomic_fetch_add(&t->job, 1);
@@ -185,31 +222,34 @@ static void wait_until_done(lcpu_team *t, uint32_t count)
     }
 }
 
-/* The last worker kept the caller waiting for `lost` nanoseconds. */
+/* Sends a worker away, for the caller lost time: it waited for that worker, or had to share its own
+ * processor, and then moves to the one that becomes free. */
 static void send_away(lcpu_team *t, uint64_t now, uint64_t lost)
 {
-    uint32_t last = atomic_load(&t->last);
-    if (last == 0)
-        return;
     bool again = now < t->nap_end + NAP_MAX_NS;
     t->nap_factor = !again ? NAP_MIN : t->nap_factor < NAP_MAX ? t->nap_factor * 2 : NAP_MAX;
     uint64_t ns = lost * t->nap_factor;
     ns = ns < NAP_MAX_NS ? ns : NAP_MAX_NS;
     t->nap_end = now + ns;
-    atomic_store(&t->workers[last - 1].nap_ns, ns);
+    atomic_store(&t->workers[atomic_load(&t->last) - 1].nap_ns, ns);
 }
 
 /* The caller's part of a job among own threads. */
 static void work_and_wait(lcpu_team *t, uint32_t count)
 {
-    uint64_t start = lm_os_now_ns();
+    uint64_t start = lm_os_now_ns(), start_used = lm_os_thread_ns();
     call_workers(t, count);
     uint32_t own = work(t, 0);
-    uint64_t middle = lm_os_now_ns();
+    uint64_t middle = lm_os_now_ns(), worked = middle - start;
+    uint64_t used = worked > LATE_NS ? lm_os_thread_ns() - start_used : worked;
     wait_until_done(t, count);
     uint64_t end = lm_os_now_ns();
-    if (end - middle > LATE_NS + (middle - start) / (own == 0 ? 1 : own) * 4)
+    if (atomic_load(&t->last) == 0)
+        return;
+    if (end - middle > LATE_NS + worked / (own == 0 ? 1 : own) * 4)
         send_away(t, end, end - middle);
+    else if (used + LATE_NS < worked)
+        send_away(t, end, worked - used);
 }
 
 static void pool_task(void *arg, uint32_t index)

@@ -1,6 +1,6 @@
 /* team - threads that share out numbered tasks. Each worker begins with a range of neighbouring
- * tasks of its own, so that it reads memory in one stream, and when that is done takes from the
- * ends of the others', so that a thread which loses its core holds up the one task it is in. The
+ * tasks of its own, so that it reads memory in one stream, and when that is done takes half of what
+ * another has left, so that a thread which loses its core holds up the one task it is in. The
  * caller works too. With a pool given by the host, that pool's threads do the same. */
 #ifndef LM_BACKENDS_CPU_TEAM_H
 #define LM_BACKENDS_CPU_TEAM_H

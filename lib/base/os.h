@@ -52,6 +52,7 @@ int32_t lm_os_file_replace(const char *path, const void *data, size_t size);
 /* --- time, processor, memory --------------------------------------------------------------- */
 
 uint64_t lm_os_now_ns(void);    /* monotonic */
+uint64_t lm_os_thread_ns(void); /* processor time that this thread has had; as time where unknown */
 uint32_t lm_os_cpu_count(void); /* respects affinity and, on Linux, the cgroup quota; at least 1 */
 /* What the system says of the processor's abilities where the processor cannot be asked itself:
  * AT_HWCAP and AT_HWCAP2 on Linux, else zeros. */

@@ -209,6 +209,13 @@ uint64_t lm_os_now_ns(void)
     return (uint64_t)now.tv_sec * 1000000000u + (uint64_t)now.tv_nsec;
 }
 
+uint64_t lm_os_thread_ns(void)
+{
+    struct timespec used;
+    clock_gettime(CLOCK_THREAD_CPUTIME_ID, &used);
+    return (uint64_t)used.tv_sec * 1000000000u + (uint64_t)used.tv_nsec;
+}
+
 uint32_t lm_os_cpu_count(void)
 {
     long online = sysconf(_SC_NPROCESSORS_ONLN);
