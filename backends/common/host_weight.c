@@ -2,6 +2,7 @@
 #include "backends/common/host_weight.h"
 
 #include "base/checked.h"
+#include "base/os.h"
 
 #include <string.h>
 
@@ -43,6 +44,7 @@ static int32_t take(lhost_device *d, lm_weight *w, const lm_weight_desc *desc,
     bool vector = (desc->uses & LM_USE_VECTOR) != 0;
     if (data->mapped && !vector) {
         w->data = data->data;
+        lm_os_fetch(w->data, w->matrix_bytes * w->experts);
         return LLM_OK;
     }
     w->own = lm_alloc(&d->memory, (size_t)w->own_bytes);

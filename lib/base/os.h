@@ -30,6 +30,8 @@ int32_t lm_os_file_read(lm_os_file file, uint64_t offset, void *into,
 /* Maps the whole file read-only. Truncation by others while mapped is a documented limit. */
 int32_t lm_os_map(lm_os_file file, uint64_t size, lm_os_mapping *out);
 void lm_os_unmap(lm_os_mapping *map);
+/* A part of a mapping will be read soon: the system may begin to fetch it. */
+void lm_os_fetch(const void *data, uint64_t size);
 
 /* A file written in pieces, as a whole or not at all: the pieces go to a temporary beside it, which
  * is flushed and renamed over it at the end. */

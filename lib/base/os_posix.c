@@ -108,6 +108,13 @@ void lm_os_unmap(lm_os_mapping *map)
     map->data = NULL;
 }
 
+void lm_os_fetch(const void *data, uint64_t size)
+{
+    long page = sysconf(_SC_PAGESIZE);
+    uintptr_t first = (uintptr_t)data, from = page > 0 ? first - first % (uintptr_t)page : first;
+    posix_madvise((void *)from, (size_t)(size + (first - from)), POSIX_MADV_WILLNEED);
+}
+
 static void sync_directory_of(const char *path)
 {
     char directory[4096];

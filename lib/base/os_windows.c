@@ -182,6 +182,12 @@ int32_t lm_os_map(lm_os_file file, uint64_t size, lm_os_mapping *out)
     return rc;
 }
 
+void lm_os_fetch(const void *data, uint64_t size)
+{
+    (void)data; /* its own reading ahead is all that the oldest system we run on offers */
+    (void)size;
+}
+
 void lm_os_unmap(lm_os_mapping *map)
 {
     if (map->data != NULL)
