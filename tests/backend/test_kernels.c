@@ -67,7 +67,7 @@ static void decode_q8_0(void **state)
 
 /* --- f32 products ----------------------------------------------------------------------------- */
 
-enum { MAX_K = 300, MAX_W = 5, MAX_X = 7 };
+enum { MAX_K = 1100, MAX_W = 19, MAX_X = 26 };
 
 /* The canonical sum, written as the numerics page says it. */
 static float dot16(const float *w, const float *x, uint32_t k)
@@ -111,11 +111,11 @@ static void check_f32(const lcpu_kernels *k, bool portable, uint32_t cols, uint3
 static void f32_products(void **state)
 {
     (void)state;
-    static const uint32_t widths[] = {1, 2, 15, 16, 17, 31, 32, 33, 64, 100, 255, 300};
+    static const uint32_t widths[] = {1, 2, 15, 16, 17, 31, 32, 33, 64, 100, 255, 300, 1100};
     for (size_t level = 0; level < n_levels; level++) {
         lcpu_kernels k = kernels_of(level);
         for (size_t i = 0; i < sizeof widths / sizeof widths[0]; i++)
-            for (uint32_t n_x = 1; n_x <= MAX_X; n_x++)
+            for (uint32_t n_x = 1; n_x <= MAX_X; n_x += n_x < 8 ? 1 : 6)
                 for (int kind = 0; kind < KINDS; kind++)
                     check_f32(&k, k.used == 0, widths[i], 1 + (n_x + i) % MAX_W, n_x, kind);
     }
@@ -125,21 +125,21 @@ static void f32_products(void **state)
 static void f32_neighbours(void **state)
 {
     (void)state;
-    static float w[4 * 100], x[MAX_X][100], together[MAX_X][4], alone[4];
+    static float w[4 * MAX_K], x[MAX_X][MAX_K], together[MAX_X][4], alone[4];
     const float *rows[MAX_X];
     float *outs[MAX_X], *one = alone;
-    numbers(w, 400, NORMAL, 1);
+    numbers(w, 4 * MAX_K, NORMAL, 1);
     for (uint32_t i = 0; i < MAX_X; i++) {
-        numbers(x[i], 100, i == 3 ? HUGE_ONES : NORMAL, i);
+        numbers(x[i], MAX_K, i == 3 ? HUGE_ONES : NORMAL, i);
         rows[i] = x[i];
         outs[i] = together[i];
     }
     x[4][50] = NAN;
     for (size_t level = 0; level < n_levels; level++) {
         lcpu_kernels k = kernels_of(level);
-        k.f32_matmul(w, 100, 4, rows, MAX_X, 100, outs, 0);
+        k.f32_matmul(w, MAX_K, 4, rows, MAX_X, MAX_K, outs, 0);
         for (uint32_t i = 0; i < MAX_X; i++) {
-            k.f32_matmul(w, 100, 4, &rows[i], 1, 100, &one, 0);
+            k.f32_matmul(w, MAX_K, 4, &rows[i], 1, MAX_K, &one, 0);
             for (int o = 0; o < 4; o++)
                 assert_true(same_float(alone[o], together[i][o]) && isnan(alone[o]) == (i == 4));
         }
@@ -149,12 +149,13 @@ static void f32_neighbours(void **state)
 static void sums(void **state)
 {
     (void)state;
-    static float x[MAX_K], ones[MAX_K];
-    for (uint32_t i = 0; i < MAX_K; i++)
+    enum { LONGEST = 300 };
+    static float x[LONGEST], ones[LONGEST];
+    for (uint32_t i = 0; i < LONGEST; i++)
         ones[i] = 1;
     for (size_t level = 0; level < n_levels; level++) {
         lcpu_kernels k = kernels_of(level);
-        for (uint32_t n = 1; n <= MAX_K; n++) {
+        for (uint32_t n = 1; n <= LONGEST; n++) {
             for (int kind = 0; kind < KINDS; kind++) {
                 numbers(x, n, kind, n);
                 double size, exact = dot_double(x, ones, n, &size), square = 0;

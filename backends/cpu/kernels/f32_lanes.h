@@ -22,15 +22,23 @@ typedef struct tile_of {
 
 typedef lanes (*load_fn)(const uint8_t *from);
 
-/* W rows of weights by X rows of activations; `bytes` is the size of one weight. */
-INLINE void tile(const tile_of *t, uint32_t W, uint32_t X, load_fn load, uint32_t bytes)
+/* Columns and rows that are multiplied together, so that weights stay in the first cache and what
+ * goes with them in the second; sums wait meanwhile. */
+#define PART_K 512u
+#define PART_W 16u
+#define PART_X (4u * TILE_X)
+
+/* W rows of weights by X rows of activations for the columns [from, end); sums come from `sums` but
+ * for the first column and go there but for the last. `bytes` is the size of one weight. */
+INLINE void tile(const tile_of *t, uint32_t from, uint32_t end, lanes *sums, uint32_t W, uint32_t X,
+                 load_fn load, uint32_t bytes)
 {
     lanes sum[TILE_W][TILE_X];
     EACH (o, W)
         EACH (i, X)
-            sum[o][i] = lanes_zero();
-    uint32_t c = 0;
-    for (; c + LANES <= t->k; c += LANES) {
+            sum[o][i] = from == 0 ? lanes_zero() : sums[o * TILE_X + i];
+    uint32_t c = from;
+    for (; c + LANES <= end; c += LANES) {
         lanes w[TILE_W];
         EACH (o, W)
             w[o] = load(t->w + o * t->stride + (size_t)c * bytes);
@@ -40,69 +48,81 @@ INLINE void tile(const tile_of *t, uint32_t W, uint32_t X, load_fn load, uint32_
                 sum[o][i] = lanes_mac(w[o], x, sum[o][i]);
         }
     }
-    if (c < t->k) {
+    if (c < end) {
         /* Zeros behind the end change no sum. */
         EACH (o, W) {
             uint8_t last[LANES * sizeof(float)] = {0};
-            memcpy(last, t->w + o * t->stride + (size_t)c * bytes, (t->k - c) * (size_t)bytes);
+            memcpy(last, t->w + o * t->stride + (size_t)c * bytes, (end - c) * (size_t)bytes);
             lanes w = load(last);
             EACH (i, X)
-                sum[o][i] = lanes_mac(w, lanes_load_some(t->x[i] + c, t->k - c), sum[o][i]);
+                sum[o][i] = lanes_mac(w, lanes_load_some(t->x[i] + c, end - c), sum[o][i]);
         }
+    }
+    if (end < t->k) {
+        EACH (o, W)
+            EACH (i, X)
+                sums[o * TILE_X + i] = sum[o][i];
+        return;
     }
     EACH (i, X)
         EACH (o, W)
             t->out[i][t->at + o] = lanes_reduce(sum[o][i]);
 }
 
-INLINE void row_tile(const tile_of *t, uint32_t X, load_fn load, uint32_t bytes)
+INLINE void row_tile(const tile_of *t, uint32_t from, uint32_t end, lanes *sums, uint32_t X,
+                     load_fn load, uint32_t bytes){
+#define ROWS(X) tile(t, from, end, sums, TILE_W, X, load, bytes)
+    SOME_OF(X, TILE_X, ROWS)
+#undef ROWS
+}
+
+/* At most PART_W rows by PART_X. */
+INLINE
+    void multiply_part(const tile_of *all, uint32_t n_w, uint32_t n_x, load_fn load, uint32_t bytes)
 {
-    switch (X) {
-    case 1:
-        tile(t, TILE_W, 1, load, bytes);
-        return;
-    case 2:
-        tile(t, TILE_W, 2, load, bytes);
-        return;
-#if TILE_X > 3
-    case 3:
-        tile(t, TILE_W, 3, load, bytes);
-        return;
-    case 4:
-        tile(t, TILE_W, 4, load, bytes);
-        return;
-    case 5:
-        tile(t, TILE_W, 5, load, bytes);
-        return;
-#endif
-    default:
-        tile(t, TILE_W, TILE_X, load, bytes);
-    }
+    lanes sums[PART_W * PART_X];
+    uint32_t step = n_x <= TILE_X ? all->k : PART_K, from = 0;
+    do {
+        uint32_t end = all->k - from < step ? all->k : from + step;
+        for (uint32_t i = 0; i < n_x; i += TILE_X) {
+            tile_of t = *all;
+            uint32_t rows = n_x - i < TILE_X ? n_x - i : TILE_X, o = 0;
+            t.x += i;
+            t.out += i;
+            for (; o + TILE_W <= n_w; o += TILE_W) {
+                row_tile(&t, from, end, sums + (size_t)i * PART_W + (size_t)o * TILE_X, rows, load,
+                         bytes);
+                t.w += TILE_W * t.stride;
+                t.at += TILE_W;
+            }
+            for (; o < n_w; o++) {
+                for (uint32_t r = 0; r < rows; r++) {
+                    tile_of one = t;
+                    one.x += r;
+                    one.out += r;
+                    tile(&one, from, end, sums + (size_t)i * PART_W + (size_t)o * TILE_X + r, 1, 1,
+                         load, bytes);
+                }
+                t.w += t.stride;
+                t.at++;
+            }
+        }
+        from = end;
+    } while (from < all->k);
 }
 
 INLINE void matmul(const tile_of *all, uint32_t n_w, uint32_t n_x, load_fn load, uint32_t bytes)
 {
-    for (uint32_t i = 0; i < n_x; i += TILE_X) {
-        tile_of t = *all;
-        uint32_t rows = n_x - i < TILE_X ? n_x - i : TILE_X, o = 0;
-        t.x += i;
-        t.out += i;
-        for (; o + TILE_W <= n_w; o += TILE_W) {
-            row_tile(&t, rows, load, bytes);
-            t.w += TILE_W * t.stride;
-            t.at += TILE_W;
+    for (uint32_t i = 0; i < n_x; i += PART_X)
+        for (uint32_t o = 0; o < n_w; o += PART_W) {
+            tile_of t = *all;
+            t.x += i;
+            t.out += i;
+            t.w += o * t.stride;
+            t.at += o;
+            multiply_part(&t, n_w - o < PART_W ? n_w - o : PART_W,
+                          n_x - i < PART_X ? n_x - i : PART_X, load, bytes);
         }
-        for (; o < n_w; o++) {
-            for (uint32_t r = 0; r < rows; r++) {
-                tile_of one = t;
-                one.x += r;
-                one.out += r;
-                tile(&one, 1, 1, load, bytes);
-            }
-            t.w += t.stride;
-            t.at++;
-        }
-    }
 }
 
 INLINE lanes load_f32(const uint8_t *from)
