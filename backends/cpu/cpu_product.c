@@ -1,7 +1,8 @@
 /* cpu_product.c - planning multiplications, and the tasks of their jobs. */
 #include "backends/cpu/cpu_product.h"
 
-#define TILE_ROWS   16u     /* of a task, at least */
+#define TILE_ROWS   16u     /* of a task, at least; a multiple of what the kernels take together */
+#define FLOAT_ROWS  48u     /* of weights decoded together when they fit */
 #define PAIR_ROWS   32u     /* of a pair's task a multiple: its results are quantised in blocks */
 #define PAIR_PLACES 64u     /* taken through a pair together */
 #define PANEL_BYTES 524288u /* panels that stay in the second cache */
@@ -47,7 +48,7 @@ static uint32_t tile_rows(const lcpu_device *d, const lcpu_product *p)
 {
     if (p->half_rows != 0)
         return p->half_rows;
-    return p->int8 != NULL ? d->k.int8.tile_rows : TILE_ROWS;
+    return p->int8 != NULL ? d->k.int8.tile_rows : FLOAT_ROWS;
 }
 
 static void choose_half(const lcpu_kernels *k, const lm_format *format, lcpu_product *p)
@@ -68,7 +69,7 @@ void lcpu_batch_add(lcpu_batch *b, const lm_format *format, uint32_t cols, uint3
                         .decode = lcpu_decoder_of(&b->d->k, format),
                         .cols = cols};
     choose_half(&b->d->k, format, p);
-    size_parts(b->d, p, tile_rows(b->d, p), p->int8 != NULL ? b->d->k.int8.panel_rows : 1);
+    size_parts(b->d, p, tile_rows(b->d, p), p->int8 != NULL ? b->d->k.int8.panel_rows : TILE_ROWS);
     p->x = lcpu_take(c, places * sizeof *p->x);
     p->out = lcpu_take(c, places * sizeof *p->out);
     p->groups = lcpu_take(c, groups * sizeof *p->groups);

@@ -151,6 +151,7 @@ typedef struct work {
     const lm_format *format;
     const lcpu_int8_format *int8; /* or NULL */
     lcpu_half_fn half;            /* or NULL */
+    uint32_t half_most;
     uint32_t cols, rows, tile, n_x;
     size_t stride;
     uint8_t *file, *panels, *acts;
@@ -172,7 +173,7 @@ static void multiply_tile(const work *j, uint32_t first)
     } else if (j->int8 != NULL) {
         j->int8->unpack(file, j->stride, n_w, j->cols, j->panels);
         j->int8->matmul(j->panels, n_w, j->x, j->n_x, j->cols, j->out, first);
-    } else if (j->half != NULL && j->n_x == 1) {
+    } else if (j->half != NULL && j->n_x <= j->half_most) {
         j->half(file, j->stride, n_w, x, j->n_x, j->cols, j->out, first);
     } else {
         for (uint32_t i = 0; i < n_w; i++)
@@ -234,8 +235,11 @@ static double measure(const lcpu_kernels *k, const lm_format *f, uint32_t n_x, u
 {
     work j = {.k = k, .format = f, .int8 = lcpu_int8_of(k, f), .cols = 2048, .n_x = n_x};
     j.half = f->id == LM_F16 ? k->f16_matmul : f->id == LM_BF16 ? k->bf16_matmul : NULL;
+    j.half_most = f->id == LM_F16 ? k->f16_most : k->bf16_most;
     j.stride = j.cols / f->block * f->bytes;
     j.tile = j.int8 != NULL ? k->int8.tile_rows : 16;
+    if (f->id == LM_BF16 && k->bf16_rows != 0)
+        j.tile = k->bf16_rows;
     j.rows = n_x == 1 ? (uint32_t)(BUFFER_BYTES / j.stride) : 1008;
     prepare(&j, buffer);
     double took = time_of(&j);
