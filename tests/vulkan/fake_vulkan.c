@@ -103,8 +103,8 @@ fake_GetPhysicalDeviceMemoryProperties2(VkPhysicalDevice d, VkPhysicalDeviceMemo
         (VkMemoryType){host | VK_MEMORY_PROPERTY_HOST_CACHED_BIT, 0};
 }
 
-static VKAPI_ATTR void VKAPI_CALL
-fake_GetPhysicalDeviceProperties2(VkPhysicalDevice d, VkPhysicalDeviceProperties2 *p)
+static VKAPI_ATTR void VKAPI_CALL fake_GetPhysicalDeviceProperties2(VkPhysicalDevice d,
+                                                                    VkPhysicalDeviceProperties2 *p)
 {
     real_GetPhysicalDeviceProperties2(d, p);
     for (VkBaseOutStructure *s = p->pNext; s != NULL; s = s->pNext) {
