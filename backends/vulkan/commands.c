@@ -132,7 +132,7 @@ static void record_outputs(const lvk_program *p, VkCommandBuffer commands, const
             VkBufferCopy copy = {p->workspace.offset + place->offset,
                                  p->shadow.offset + p->shadow_at[i],
                                  (uint64_t)b->count[slot->rows] * slot->width * 4u};
-            if (place->offset != UINT64_MAX && copy.size > 0)
+            if (p->shadow_at[i] != UINT64_MAX && copy.size > 0)
                 d->calls.CmdCopyBuffer(commands, lvk_buffer_of(&p->workspace),
                                        lvk_buffer_of(&p->shadow), 1, &copy);
         }

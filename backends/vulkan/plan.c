@@ -278,8 +278,7 @@ static uint64_t shadow_bytes(const lvk_device *d, const lm_program_desc *desc,
     if ((has & VK_MEMORY_PROPERTY_HOST_CACHED_BIT) != 0)
         return 0;
     for (uint32_t i = 0; i < desc->n_outputs; i++)
-        if (places[desc->outputs[i]].offset != UINT64_MAX)
-            bytes += places[desc->outputs[i]].bytes;
+        bytes += lvk_shadow_bytes(&desc->graph->slots[desc->outputs[i]], &places[desc->outputs[i]]);
     return bytes;
 }
 

@@ -79,8 +79,9 @@ static int32_t take_memory(lvk_program *p, const lvk_sizes *sizes)
         LM_TRY(lvk_take(d, LVK_HOST_READS, sizes->shadow, true, &p->shadow));
     uint64_t at = 0;
     for (uint32_t i = 0; i < p->n_outputs; i++) {
-        p->shadow_at[i] = at;
-        at += p->places[p->outputs[i]].offset == UINT64_MAX ? 0 : p->places[p->outputs[i]].bytes;
+        uint64_t bytes = lvk_shadow_bytes(&p->slots[p->outputs[i]], &p->places[p->outputs[i]]);
+        p->shadow_at[i] = p->shadow.block == NULL || bytes == 0 ? UINT64_MAX : at;
+        at += bytes;
     }
     return LLM_OK;
 }
@@ -271,7 +272,7 @@ static uint8_t *visible(const lvk_program *p, uint32_t slot)
     if (p->workspace.host != NULL && p->workspace.cached)
         return p->workspace.host + p->places[slot].offset;
     for (uint32_t i = 0; i < p->n_outputs; i++)
-        if (p->outputs[i] == slot && p->shadow.host != NULL)
+        if (p->outputs[i] == slot && p->shadow_at[i] != UINT64_MAX)
             return p->shadow.host + p->shadow_at[i];
     return NULL;
 }

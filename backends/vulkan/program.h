@@ -62,11 +62,11 @@ typedef struct lvk_program {
     size_t n_ops;
     lvk_hazards hazards; /* while recording */
 
-    /* Outputs where the host reads them, when it does not see the workspace itself. */
+    /* Copies of the small outputs where the host reads them, when it does not see the workspace. */
     lvk_region shadow;
     uint32_t *outputs;
     uint32_t n_outputs;
-    uint64_t *shadow_at; /* [n_outputs] */
+    uint64_t *shadow_at; /* [n_outputs] UINT64_MAX: none */
 
     VkCommandPool pool;
     uint32_t row_buckets, wanted_buckets, max_parts;
@@ -80,6 +80,14 @@ typedef struct lvk_program {
     VkSemaphore last_semaphore; /* of the last submission */
     uint64_t last_value;
 } lvk_program;
+
+/* Wide rows, like logits, are rarely wanted whole: they are brought home when somebody asks. */
+#define LVK_SHADOW_WIDTH 4096u
+
+static inline uint64_t lvk_shadow_bytes(const lm_slot_info *slot, const lm_slot_place *place)
+{
+    return place->offset == UINT64_MAX || slot->width > LVK_SHADOW_WIDTH ? 0 : place->bytes;
+}
 
 static inline lvk_program *lvk_program_of(lm_program *program)
 {
