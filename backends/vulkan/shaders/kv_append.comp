@@ -42,12 +42,25 @@ uint to_bf16(float v)
     return (bits + 0x7fffu + (bits >> 16 & 1u)) >> 16;
 }
 
-// a / b rounded as the processor does, whatever the device's own division is worth.
-precise float divided(float a, float b)
+// x cut into two numbers of half its digits.
+vec2 halves(float x)
+{
+    precise float shifted = 4097.0 * x;
+    precise float high = shifted - (shifted - x);
+    precise float low = x - high;
+    return vec2(high, low);
+}
+
+// a / b rounded as the processor does, whatever the device's own division is worth; nor need its
+// fma be one, so that what q * b leaves of a is worked out in halves.
+float divided(float a, float b)
 {
     precise float q = a / b;
-    precise float rest = fma(-q, b, a);
-    precise float better = fma(rest, 1.0 / b, q);
+    vec2 x = halves(q), y = halves(b);
+    precise float product = q * b;
+    precise float lost = ((x.x * y.x - product) + x.x * y.y + x.y * y.x) + x.y * y.y;
+    precise float rest = (a - product) - lost;
+    precise float better = q + rest / b;
     return isinf(q) || isnan(better) ? q : better;
 }
 
