@@ -8,8 +8,9 @@
 // All but the float formats are integers under a step and an offset that 32 neighbours share, or 16
 // with STEP_OF_16, which is what integer dot products want:
 //
-//   uint codes4(row, i)    four signed bytes
-//   vec2 step_of(row, i)   value = x * code + y; y is 0 unless HAS_OFFSET
+//   uint codes4(row, i)         four signed bytes
+//   vec2 step_of(row, i)        value = x * code + y; y is 0 unless HAS_OFFSET
+//   vec4 decoded(codes, step)   those values
 //
 // The values equal those of lib/quant bit for bit.
 #ifndef FORMAT_GLSL
@@ -63,15 +64,17 @@ vec2 step_of(uint64_t row, uint i)
                         : iq_step(row, i);
 }
 
+vec4 decoded(uint codes, vec2 step)
+{
+    precise vec4 w = step.x * signed_bytes(codes);
+    if (HAS_OFFSET)
+        w = w + step.y;
+    return w;
+}
+
 vec4 weights4(uint64_t row, uint i)
 {
-    if (IS_FLOAT)
-        return float_weights4(row, i);
-    vec2 s = step_of(row, i);
-    precise vec4 w = s.x * signed_bytes(codes4(row, i));
-    if (HAS_OFFSET)
-        w = w + s.y;
-    return w;
+    return IS_FLOAT ? float_weights4(row, i) : decoded(codes4(row, i), step_of(row, i));
 }
 
 float weight_at(uint64_t row, uint i)

@@ -46,16 +46,18 @@ uint64_t weight_row(uint matrix, uint row)
     return push.args.weight + matrix * push.args.matrix_bytes + uint64_t(row) * push.args.row_bytes;
 }
 
-// Weights and inputs from i to i + 3; zeros behind the end of a row.
-vec4 weights_in(uint64_t row, uint i)
+// Weights and inputs from i to i + 3; zeros behind the end of a row. `step` is step_of(row, i), which
+// callers ask for once where values share it.
+vec4 weights_in(uint64_t row, uint i, vec2 step)
 {
-    if (IS_FLOAT && !ALIGNED && i + 4 > push.args.cols) {
-        vec4 w = vec4(0);
-        for (uint k = 0; i + k < push.args.cols; k++)
-            w[k] = float_weight(row, i + k);
-        return w;
-    }
-    return weights4(row, i);
+    if (!IS_FLOAT)
+        return decoded(codes4(row, i), step);
+    if (ALIGNED || i + 4 <= push.args.cols)
+        return float_weights4(row, i);
+    vec4 w = vec4(0);
+    for (uint k = 0; i + k < push.args.cols; k++)
+        w[k] = float_weight(row, i + k);
+    return w;
 }
 
 vec4 inputs_in(uint64_t from, uint i)

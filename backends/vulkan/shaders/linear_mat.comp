@@ -23,9 +23,10 @@ uint column_of(uint strand, uint t, uint k)
 void load_weights(uint64_t row, uint strand, uint t)
 {
     uint m = gl_LocalInvocationID.x % TILE_ROWS, first = gl_LocalInvocationID.x / TILE_ROWS * 16;
+    vec2 step = IS_FLOAT ? vec2(0) : step_of(row, column_of(strand, t, first));
     for (uint k = first; k < first + 16; k += 4) {
         uint i = column_of(strand, t, k);
-        vec4 w = i < push.args.cols ? weights_in(row, i) : vec4(0);
+        vec4 w = i < push.args.cols ? weights_in(row, i, step) : vec4(0);
         for (uint j = 0; j < 4; j++)
             weights[k + j][m / 4][m % 4] = w[j];
     }

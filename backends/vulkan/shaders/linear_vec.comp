@@ -33,8 +33,11 @@ void add_span(uint64_t weight, uint s, uint head, uint live, inout float sum[COL
 #else
 void add_span(uint64_t weight, uint s, uint head, uint live, inout float sum[COLUMNS])
 {
+    vec2 step = vec2(0);
     [[unroll]] for (uint v = 0; v < SPAN; v += 4) {
-        vec4 w = weights_in(weight, s * SPAN + v);
+        if (!IS_FLOAT && v % (STEP_OF_16 ? 16 : 32) == 0)
+            step = step_of(weight, s * SPAN + v);
+        vec4 w = weights_in(weight, s * SPAN + v, step);
         [[unroll]] for (uint c = 0; c < COLUMNS; c++) {
             if (c >= live)
                 break;
