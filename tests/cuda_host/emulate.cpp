@@ -273,7 +273,10 @@ void emu_read(uint32_t offset, uint32_t size)
             w->reader = (uint16_t)me->index;
         else if (w->reader != me->index && w->reader != MANY) {
             uint32_t warp = w->reader & ONE_WARP ? w->reader & 31u : w->reader >> 5;
-            w->reader = warp == me->warp ? (uint16_t)(ONE_WARP | warp) : MANY;
+            if (warp != me->warp)
+                w->reader = MANY;
+            else /* what the warp read before its last barrier is done */
+                w->reader = (uint16_t)(w->read_warp < warp_epoch ? me->index : ONE_WARP | warp);
         }
         w->read = emu.epoch;
         w->read_warp = warp_epoch;
