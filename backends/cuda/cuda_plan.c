@@ -71,6 +71,12 @@ lcu_cache_view lcu_plan_cache(const lcu_planner *p, uint32_t entry)
     return view;
 }
 
+uint32_t lcu_plan_rows(const lcu_planner *p, uint32_t rows)
+{
+    const lm_row_limits *l = &p->desc->limits;
+    return rows == LM_ROWS_ALL ? l->rows : rows == LM_ROWS_WANTED ? l->wanted : l->seqs;
+}
+
 /* --- memory ----------------------------------------------------------------------------------- */
 
 static uintptr_t reserve(lcu_planner *p, uintptr_t base, uint64_t *used, uint64_t bytes)
@@ -100,6 +106,12 @@ const void *lcu_plan_table(lcu_planner *p, const void *values, uint64_t bytes)
     if (!p->query && p->status >= 0)
         fail(p, lcu_upload(p->device, at, values, bytes));
     return at;
+}
+
+lcu_slot lcu_plan_slot_of(lcu_planner *p, uint32_t width, uint32_t rows)
+{
+    uint64_t bytes = (uint64_t)lcu_plan_rows(p, rows) * width * sizeof(float);
+    return (lcu_slot){lcu_plan_scratch(p, bytes), width, rows};
 }
 
 /* --- launches --------------------------------------------------------------------------------- */

@@ -99,6 +99,32 @@ typedef struct lcu_step_class {
 
 extern const lcu_step_class lcu_steps[LM_STEP_COUNT]; /* steps.c */
 
+/* What steps and coarser ones are made of. */
+lcu_slot lcu_plan_slot_of(lcu_planner *p, uint32_t width, uint32_t rows); /* scratch */
+uint32_t lcu_plan_rows(const lcu_planner *p, uint32_t rows);              /* most of a run */
+
+/* Up to three weights times the same activations. `glu`: out[0] = act(the first) * the second. */
+typedef struct lcu_product {
+    lcu_slot in;
+    uint32_t parts;
+    lcu_linear linear[LCU_LINEAR_PARTS];
+    lcu_slot out[LCU_LINEAR_PARTS];
+    uint32_t heads; /* matrices of one part, one per head of `in`; or 1 */
+    bool glu;
+    uint32_t act;
+    const float *residual; /* added to the result, or NULL */
+} lcu_product;
+
+void lcu_plan_product(lcu_planner *p, const lcu_product *product); /* plan_linear.c */
+int32_t lcu_plan_attention(lcu_planner *p, const lm_attn *attn, lcu_slot in, lcu_slot out);
+/* `one_input`: act(x) alone, else times y; for runs of `from` rows or more. */
+void lcu_plan_act_mul(lcu_planner *p, uint32_t act, lcu_slot x, lcu_slot y, bool one_input,
+                      lcu_slot out, uint32_t from);
+void lcu_plan_normed(lcu_planner *p, const lm_norm *norm, lcu_slot in, lcu_slot out);
+int32_t lcu_plan_rotated(lcu_planner *p, const lm_rope *rope, uint32_t heads, uint32_t head_dim,
+                         lcu_slot in, lcu_slot out);
+void lcu_plan_stored(lcu_planner *p, uint32_t cache, lcu_slot keys, lcu_slot values);
+
 int32_t lcu_plan_embed(lcu_planner *p, const lm_step *step); /* plan_values.c */
 int32_t lcu_plan_gather(lcu_planner *p, const lm_step *step);
 int32_t lcu_plan_copy(lcu_planner *p, const lm_step *step);
@@ -116,5 +142,8 @@ int32_t lcu_plan_combine(lcu_planner *p, const lm_step *step);
 int32_t lcu_plan_conv(lcu_planner *p, const lm_step *step); /* plan_state.c */
 int32_t lcu_plan_scan(lcu_planner *p, const lm_step *step);
 int32_t lcu_plan_best(lcu_planner *p, const lm_step *step); /* plan_sample.c */
+int32_t lcu_plan_qkv(lcu_planner *p, const lm_step *step);  /* plan_coarse.c */
+int32_t lcu_plan_attn_out(lcu_planner *p, const lm_step *step);
+int32_t lcu_plan_ffn(lcu_planner *p, const lm_step *step);
 
 #endif

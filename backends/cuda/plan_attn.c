@@ -77,7 +77,7 @@ static void plan_rows(lcu_planner *p, lcu_attn_args *a)
     while (i < 3 && packs[i].heads < group)
         i++;
     uint32_t sets = a->kv_heads * ((group + packs[i].heads - 1) / packs[i].heads);
-    uint32_t limit = a->in.rows == LM_ROWS_ALL ? p->desc->limits.rows : p->desc->limits.wanted;
+    uint32_t limit = lcu_plan_rows(p, a->in.rows);
     uint64_t rows = limit < SPLIT_ROWS ? limit : SPLIT_ROWS;
     a->max_splits = (p->desc->context + LCU_ATTN_SPLIT - 1) / LCU_ATTN_SPLIT;
     a->partial =
@@ -99,12 +99,11 @@ static void plan_rows(lcu_planner *p, lcu_attn_args *a)
         lcu_emit(p, &l, a);
 }
 
-int32_t lcu_plan_attn(lcu_planner *p, const lm_step *step)
+int32_t lcu_plan_attention(lcu_planner *p, const lm_attn *at, lcu_slot in, lcu_slot out)
 {
-    const lm_attn *at = &step->u.attn;
     lcu_attn_args a = {.run = p->run,
-                       .in = lcu_plan_slot(p, step->in[0]),
-                       .out = lcu_plan_slot(p, step->out[0]),
+                       .in = in,
+                       .out = out,
                        .cache = lcu_plan_cache(p, at->cache),
                        .heads = at->heads,
                        .kv_heads = at->kv_heads,
@@ -123,4 +122,10 @@ int32_t lcu_plan_attn(lcu_planner *p, const lm_step *step)
         plan_prompt(p, &a);
     plan_rows(p, &a);
     return LLM_OK;
+}
+
+int32_t lcu_plan_attn(lcu_planner *p, const lm_step *step)
+{
+    return lcu_plan_attention(p, &step->u.attn, lcu_plan_slot(p, step->in[0]),
+                              lcu_plan_slot(p, step->out[0]));
 }

@@ -13,10 +13,12 @@
 static const uint32_t gemv_rows[4] = {1, 2, 4, 8};
 
 static const struct {
-    uint32_t gemv[4], expert;
+    uint32_t plain[4], glu[4], expert;
 } gemv_kernels[LCU_LAYOUT_COUNT] = {
 #define X(name, ...)                                                                               \
     {{LCU_K_gemv_##name##_1, LCU_K_gemv_##name##_2, LCU_K_gemv_##name##_4, LCU_K_gemv_##name##_8}, \
+     {LCU_K_gemv_glu_##name##_1, LCU_K_gemv_glu_##name##_2, LCU_K_gemv_glu_##name##_4,             \
+      LCU_K_gemv_glu_##name##_8},                                                                  \
      LCU_K_gemv_##name##_expert},
     LCU_LAYOUTS(X)
 #undef X
@@ -45,12 +47,6 @@ static bool is_fast(const lcu_planner *p, uint32_t layout)
     return p->desc->numerics == LM_NUMERICS_FAST && layout != LCU_LAYOUT_F32;
 }
 
-static uint32_t most_rows(const lcu_planner *p, uint32_t kind)
-{
-    const lm_row_limits *l = &p->desc->limits;
-    return kind == LM_ROWS_ALL ? l->rows : kind == LM_ROWS_WANTED ? l->wanted : l->seqs;
-}
-
 static uint32_t ceil_div(uint32_t a, uint32_t b)
 {
     return a / b + (a % b != 0);
@@ -61,7 +57,7 @@ static uint32_t ceil_div(uint32_t a, uint32_t b)
 /* Blocks of bytes for runs of up to `to` rows. */
 static lcu_x8 plan_quantise(lcu_planner *p, lcu_slot in, uint32_t to)
 {
-    uint64_t rows = most_rows(p, in.rows), blocks = rows * (in.width / 32);
+    uint64_t rows = lcu_plan_rows(p, in.rows), blocks = rows * (in.width / 32);
     lcu_quantise_args a = {.run = p->run, .in = in};
     a.x.codes = lcu_plan_scratch(p, blocks * 32);
     a.x.blocks = lcu_plan_scratch(p, blocks * 8);
@@ -84,71 +80,125 @@ static lcu_x16 take_x16(lcu_planner *p, uint32_t cols, uint64_t positions)
     return x;
 }
 
-/* --- one weight, or one per head ---------------------------------------------------------------------- */
+/* --- products ---------------------------------------------------------------------------------------- */
 
-static void plan_gemv(lcu_planner *p, const lcu_linear_args *a, uint32_t to)
+static void plan_gemv(lcu_planner *p, const lcu_product *pr, uint32_t to)
 {
+    uint32_t layout = pr->linear[0].w.layout, most = lcu_plan_rows(p, pr->in.rows), blocks = 0;
+    lcu_linear_args a = {.run = p->run, .in = pr->in, .residual = pr->residual, .act = pr->act};
+    for (uint32_t i = 0; i < pr->parts; i++) {
+        blocks += ceil_div(pr->linear[i].w.rows, GEMV_ROWS);
+        a.parts[i] = (lcu_linear_part){pr->linear[i], pr->out[i], blocks};
+    }
+    if (pr->glu)
+        blocks = ceil_div(pr->linear[0].w.rows, GEMV_ROWS / 2);
+    if (is_codes(layout))
+        a.x = plan_quantise(p, pr->in, to);
     for (uint32_t i = 0; i < 4; i++) {
-        uint32_t least = i == 0 ? 1 : gemv_rows[i - 1] + 1, most = i == 3 ? to : gemv_rows[i];
-        if (least > to || least > most_rows(p, a->in.rows))
-            continue;
-        lcu_launch l = {.kernel = gemv_kernels[a->linear.w.layout].gemv[i],
-                        .grid = {LCU_BLOCKS(ceil_div(a->linear.w.rows, GEMV_ROWS)),
-                                 LCU_PER(a->in.rows, gemv_rows[i]), LCU_BLOCKS(a->heads)},
-                        .ladder = a->in.rows,
-                        .from = least,
-                        .to = most};
-        lcu_emit(p, &l, a);
+        lcu_launch l = {
+            .kernel = pr->glu ? gemv_kernels[layout].glu[i] : gemv_kernels[layout].plain[i],
+            .grid = {LCU_BLOCKS(blocks), LCU_PER(pr->in.rows, gemv_rows[i]), LCU_BLOCKS(pr->heads)},
+            .ladder = pr->in.rows,
+            .from = i == 0 ? 1 : gemv_rows[i - 1] + 1,
+            .to = i == 3 ? to : gemv_rows[i]};
+        if (l.from <= to && l.from <= most)
+            lcu_emit(p, &l, &a);
     }
 }
 
-static void plan_tiles(lcu_planner *p, const lcu_linear_args *from)
+/* Part `i` for more rows, its activations packed. */
+static void plan_part(lcu_planner *p, const lcu_product *pr, uint32_t i, lcu_slot out, lcu_x16 x)
 {
-    const lcu_weight_view *w = &from->linear.w;
-    uint32_t kind = from->in.rows, most = most_rows(p, kind);
-    lcu_x16 x = take_x16(p, w->cols, most);
+    const lcu_weight_view *w = &pr->linear[i].w;
+    lcu_tiles_args a = {.run = p->run,
+                        .in = pr->in,
+                        .out = out,
+                        .linear = pr->linear[i],
+                        .residual = pr->residual,
+                        .x = x};
+    for (uint32_t k = 0; k < 3; k++) {
+        lcu_launch l = {.kernel = tiles_kernels[w->layout][k],
+                        .grid = {LCU_BLOCKS(ceil_div(w->rows, tiles[k].weight_rows)),
+                                 LCU_PER(pr->in.rows, tiles[k].positions), LCU_BLOCKS(1)},
+                        .shared_bytes = tiles[k].shared_bytes,
+                        .ladder = pr->in.rows,
+                        .from = k == 0 ? FEW_ROWS + 1 : tiles[k - 1].positions + 1,
+                        .to = k == 2 ? ANY : tiles[k].positions};
+        if (l.from <= lcu_plan_rows(p, pr->in.rows))
+            lcu_emit(p, &l, &a);
+    }
+}
+
+static void plan_tiles(lcu_planner *p, const lcu_product *pr)
+{
+    uint32_t cols = pr->linear[0].w.cols, kind = pr->in.rows;
     lcu_pack_args pack = {.run = p->run,
-                          .in = from->in,
-                          .x = x,
-                          .cols = w->cols,
+                          .in = pr->in,
+                          .x = take_x16(p, cols, lcu_plan_rows(p, kind)),
+                          .cols = cols,
                           .used = 1,
-                          .bf16 = w->layout == LCU_LAYOUT_BF16};
+                          .bf16 = pr->linear[0].w.layout == LCU_LAYOUT_BF16};
     lcu_launch l = {.kernel = LCU_K_pack_x,
                     .grid = {LCU_PER(kind, 1), LCU_BLOCKS(1), LCU_BLOCKS(1)},
                     .ladder = kind,
                     .from = FEW_ROWS + 1,
                     .to = ANY};
     lcu_emit(p, &l, &pack);
-    lcu_tiles_args a = {
-        .run = p->run, .in = from->in, .out = from->out, .linear = from->linear, .x = x};
-    for (uint32_t i = 0; i < 3; i++) {
-        l.kernel = tiles_kernels[w->layout][i];
-        l.grid[0] = LCU_BLOCKS(ceil_div(w->rows, tiles[i].weight_rows));
-        l.grid[1] = LCU_PER(kind, tiles[i].positions);
-        l.shared_bytes = tiles[i].shared_bytes;
-        l.from = i == 0 ? FEW_ROWS + 1 : tiles[i - 1].positions + 1;
-        l.to = i == 2 ? ANY : tiles[i].positions;
-        if (l.from <= most)
-            lcu_emit(p, &l, &a);
+    if (!pr->glu) {
+        for (uint32_t i = 0; i < pr->parts; i++)
+            plan_part(p, pr, i, pr->out[i], pack.x);
+        return;
     }
+    lcu_slot gate = lcu_plan_slot_of(p, pr->out[0].width, kind);
+    lcu_slot up = lcu_plan_slot_of(p, pr->out[0].width, kind);
+    plan_part(p, pr, 0, gate, pack.x);
+    plan_part(p, pr, 1, up, pack.x);
+    lcu_plan_act_mul(p, pr->act, gate, up, false, pr->out[0], FEW_ROWS + 1);
+}
+
+/* One part after the other. */
+static void plan_apart(lcu_planner *p, const lcu_product *pr)
+{
+    lcu_slot out[LCU_LINEAR_PARTS];
+    for (uint32_t i = 0; i < pr->parts; i++) {
+        out[i] = pr->glu ? lcu_plan_slot_of(p, pr->out[0].width, pr->in.rows) : pr->out[i];
+        lcu_product one = {.in = pr->in,
+                           .parts = 1,
+                           .linear = {pr->linear[i]},
+                           .out = {out[i]},
+                           .heads = 1,
+                           .residual = pr->residual};
+        lcu_plan_product(p, &one);
+    }
+    if (pr->glu)
+        lcu_plan_act_mul(p, pr->act, out[0], out[1], false, pr->out[0], 1);
+}
+
+void lcu_plan_product(lcu_planner *p, const lcu_product *pr)
+{
+    uint32_t layout = pr->linear[0].w.layout;
+    for (uint32_t i = 1; i < pr->parts; i++) {
+        if (pr->linear[i].w.layout != layout) {
+            plan_apart(p, pr);
+            return;
+        }
+    }
+    bool fast = is_fast(p, layout) && pr->heads == 1;
+    plan_gemv(p, pr, fast ? FEW_ROWS : ANY);
+    if (fast && lcu_plan_rows(p, pr->in.rows) > FEW_ROWS)
+        plan_tiles(p, pr);
 }
 
 int32_t lcu_plan_linear_step(lcu_planner *p, const lm_step *step)
 {
     bool heads = step->kind == LM_STEP_LINEAR_HEADS;
     const lm_linear *linear = heads ? &step->u.heads.linear : &step->u.linear;
-    lcu_linear_args a = {.run = p->run,
-                         .in = lcu_plan_slot(p, step->in[0]),
-                         .out = lcu_plan_slot(p, step->out[0]),
-                         .linear = lcu_plan_linear(p, linear),
-                         .heads = heads ? step->u.heads.heads : 1};
-    bool fast = is_fast(p, a.linear.w.layout) && !heads;
-    uint32_t to = fast ? FEW_ROWS : ANY;
-    if (is_codes(a.linear.w.layout))
-        a.x = plan_quantise(p, a.in, to);
-    plan_gemv(p, &a, to);
-    if (fast && most_rows(p, a.in.rows) > FEW_ROWS)
-        plan_tiles(p, &a);
+    lcu_product product = {.in = lcu_plan_slot(p, step->in[0]),
+                           .parts = 1,
+                           .linear = {lcu_plan_linear(p, linear)},
+                           .out = {lcu_plan_slot(p, step->out[0])},
+                           .heads = heads ? step->u.heads.heads : 1};
+    lcu_plan_product(p, &product);
     return LLM_OK;
 }
 
@@ -172,7 +222,7 @@ static void plan_grouped(lcu_planner *p, const lcu_expert_args *from_args, uint3
                          uint32_t from, uint32_t to)
 {
     const lcu_weight_view *w = &from_args->linear.w;
-    uint32_t kind = from_args->in.rows, most = most_rows(p, kind), used = from_args->used;
+    uint32_t kind = from_args->in.rows, most = lcu_plan_rows(p, kind), used = from_args->used;
     uint64_t places = (uint64_t)(to < most ? to : most) * used;
     uint32_t touched = places < w->experts ? (uint32_t)places : w->experts;
     uint32_t positions = (uint32_t)places + 7 * touched;
@@ -229,7 +279,7 @@ int32_t lcu_plan_expert(lcu_planner *p, const lm_step *step)
                          .linear = lcu_plan_linear(p, &step->u.expert.linear),
                          .used = step->u.expert.used,
                          .per_expert_input = step->u.expert.per_expert_input};
-    uint32_t most = most_rows(p, a.in.rows);
+    uint32_t most = lcu_plan_rows(p, a.in.rows);
     bool fast = is_fast(p, a.linear.w.layout);
     plan_gemv_expert(p, &a, fast ? FEW_ROWS : ANY);
     if (!fast)

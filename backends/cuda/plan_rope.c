@@ -65,16 +65,16 @@ static int32_t table_of(lcu_planner *p, const lm_rope *rope, const float **out)
 
 /* --- steps ------------------------------------------------------------------------------------ */
 
-int32_t lcu_plan_rope(lcu_planner *p, const lm_step *step)
+int32_t lcu_plan_rotated(lcu_planner *p, const lm_rope *rope, uint32_t heads, uint32_t head_dim,
+                         lcu_slot in, lcu_slot out)
 {
-    const lm_rope *rope = &step->u.rope.rope;
     lcu_rope_args a = {.run = p->run,
-                       .in = lcu_plan_slot(p, step->in[0]),
-                       .out = lcu_plan_slot(p, step->out[0]),
+                       .in = in,
+                       .out = out,
                        .style = rope->style,
                        .dims = rope->style == LM_ROPE_NONE ? 0 : rope->dims,
-                       .heads = step->u.rope.heads,
-                       .head_dim = step->u.rope.head_dim};
+                       .heads = heads,
+                       .head_dim = head_dim};
     if (a.dims > 0)
         LM_TRY(table_of(p, rope, &a.table));
     lcu_launch l = {
@@ -84,14 +84,24 @@ int32_t lcu_plan_rope(lcu_planner *p, const lm_step *step)
     return LLM_OK;
 }
 
-int32_t lcu_plan_append(lcu_planner *p, const lm_step *step)
+int32_t lcu_plan_rope(lcu_planner *p, const lm_step *step)
 {
-    const lm_cache_entry *e = &p->desc->network->caches[step->u.append.cache];
-    lcu_append_args a = {.run = p->run,
-                         .in = {lcu_plan_slot(p, step->in[0]), lcu_plan_slot(p, step->in[1])},
-                         .cache = lcu_plan_cache(p, step->u.append.cache)};
+    return lcu_plan_rotated(p, &step->u.rope.rope, step->u.rope.heads, step->u.rope.head_dim,
+                            lcu_plan_slot(p, step->in[0]), lcu_plan_slot(p, step->out[0]));
+}
+
+void lcu_plan_stored(lcu_planner *p, uint32_t cache, lcu_slot keys, lcu_slot values)
+{
+    const lm_cache_entry *e = &p->desc->network->caches[cache];
+    lcu_append_args a = {.run = p->run, .in = {keys, values}, .cache = lcu_plan_cache(p, cache)};
     lcu_launch l = {.kernel = LCU_K_append,
                     .grid = {LCU_PER(LCU_COUNT_ROWS, 1), LCU_BLOCKS(e->kv_heads), LCU_BLOCKS(2)}};
     lcu_emit(p, &l, &a);
+}
+
+int32_t lcu_plan_append(lcu_planner *p, const lm_step *step)
+{
+    lcu_plan_stored(p, step->u.append.cache, lcu_plan_slot(p, step->in[0]),
+                    lcu_plan_slot(p, step->in[1]));
     return LLM_OK;
 }

@@ -38,6 +38,18 @@ int32_t lcu_plan_values(lcu_planner *p, const lm_step *step)
     return LLM_OK;
 }
 
+void lcu_plan_act_mul(lcu_planner *p, uint32_t act, lcu_slot x, lcu_slot y, bool one_input,
+                      lcu_slot out, uint32_t from)
+{
+    lcu_values_args a = {
+        .run = p->run, .in = {x, y}, .out = out, .scale = 1, .act = act, .one_input = one_input};
+    lcu_launch l = over(LCU_K_act_mul, &a.out, a.out.width);
+    l.ladder = out.rows;
+    l.from = from;
+    l.to = UINT32_MAX;
+    lcu_emit(p, &l, &a);
+}
+
 int32_t lcu_plan_embed(lcu_planner *p, const lm_step *step)
 {
     lcu_embed_args a = {.run = p->run,
@@ -107,12 +119,11 @@ static uint32_t period(const lcu_planner *p, uint32_t weight, uint32_t group, ui
     return (uint64_t)w->rows * w->cols == group ? group : width;
 }
 
-int32_t lcu_plan_norm(lcu_planner *p, const lm_step *step)
+void lcu_plan_normed(lcu_planner *p, const lm_norm *n, lcu_slot in, lcu_slot out)
 {
-    const lm_norm *n = &step->u.norm;
     lcu_norm_args a = {.run = p->run,
-                       .in = lcu_plan_slot(p, step->in[0]),
-                       .out = lcu_plan_slot(p, step->out[0]),
+                       .in = in,
+                       .out = out,
                        .kind = n->kind,
                        .weight = lcu_plan_vector(p, n->weight),
                        .bias = lcu_plan_vector(p, n->bias),
@@ -127,6 +138,12 @@ int32_t lcu_plan_norm(lcu_planner *p, const lm_step *step)
         .kernel = a.group > 512 ? LCU_K_norm : LCU_K_norm_warp,
         .grid = {LCU_PER(a.in.rows, 1), LCU_BLOCKS((groups + per - 1) / per), LCU_BLOCKS(1)}};
     lcu_emit(p, &l, &a);
+}
+
+int32_t lcu_plan_norm(lcu_planner *p, const lm_step *step)
+{
+    lcu_plan_normed(p, &step->u.norm, lcu_plan_slot(p, step->in[0]),
+                    lcu_plan_slot(p, step->out[0]));
     return LLM_OK;
 }
 

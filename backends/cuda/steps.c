@@ -1,4 +1,4 @@
-/* steps.c - who plans which kind of step. Coarse steps come lowered. */
+/* steps.c - who plans which kind of step. Coarse steps that are not here come lowered. */
 #include "backends/cuda/plan.h"
 
 const lcu_step_class lcu_steps[LM_STEP_COUNT] = {
@@ -25,4 +25,7 @@ const lcu_step_class lcu_steps[LM_STEP_COUNT] = {
     [LM_STEP_SCAN_STATE] = {lcu_plan_scan},
     [LM_STEP_TAP] = {lcu_plan_gather},
     [LM_STEP_BEST] = {lcu_plan_best},
+    [LM_STEP_QKV_ROPE_APPEND] = {lcu_plan_qkv},
+    [LM_STEP_ATTN_OUT] = {lcu_plan_attn_out},
+    [LM_STEP_GLU_FFN] = {lcu_plan_ffn},
 };

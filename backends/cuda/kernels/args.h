@@ -171,12 +171,22 @@ typedef struct lcu_attn_args {
     uint32_t prompt_rows;
 } lcu_attn_args;
 
+/* One of the weights that a launch multiplies with the same activations. */
+typedef struct lcu_linear_part {
+    lcu_linear linear;
+    lcu_slot out;
+    uint32_t end; /* its blocks end here */
+} lcu_linear_part;
+
+#define LCU_LINEAR_PARTS 3u
+
 typedef struct lcu_linear_args {
     const lcu_run *run;
-    lcu_slot in, out;
-    lcu_linear linear;
-    uint32_t heads; /* linear_heads: matrices, one per head; else 0 */
-    lcu_x8 x;       /* for layouts of codes: `in` quantised */
+    lcu_slot in;
+    lcu_linear_part parts[LCU_LINEAR_PARTS];
+    const float *residual; /* added to the result, laid out as it is, or NULL */
+    uint32_t act;          /* gemv_glu */
+    lcu_x8 x;              /* for layouts of codes: `in` quantised */
 } lcu_linear_args;
 
 typedef struct lcu_quantise_args {
@@ -226,6 +236,7 @@ typedef struct lcu_tiles_args {
     const lcu_run *run;
     lcu_slot in, out;
     lcu_linear linear;
+    const float *residual; /* added to the result, laid out as it is, or NULL */
     lcu_x16 x;
     lcu_order order;
 } lcu_tiles_args;

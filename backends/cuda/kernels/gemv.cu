@@ -6,6 +6,7 @@
  * row in rising order into one accumulator; accumulators are joined by lcu_warp_sum, warps in rising
  * order. */
 #include "backends/cuda/kernels/layouts.cuh"
+#include "backends/cuda/kernels/math.cuh"
 
 constexpr uint32_t GEMV_ROWS = 4, GEMV_THREADS = 128, GEMV_WARPS = GEMV_THREADS / 32;
 
@@ -73,16 +74,35 @@ LCU_DEV float add_group(const uint32_t q[8], const lcu_terms &t, const x_block &
 
 /* --- sums of this thread --------------------------------------------------------------------------------- */
 
-/* Row r of the weights times row x_row[n] of the activations. Rows behind the last are the last. */
-template <uint32_t L, uint32_t N>
-LCU_DEV void sum_codes(const lcu_weight_view &v, const uint8_t *matrix, uint32_t first,
-                       const lcu_x8 &x, const size_t x_row[N], float acc[GEMV_ROWS][N])
+/* The weight rows of a block: four neighbours of one matrix, or two of each of a pair of matrices of the
+ * same shape. */
+struct weight_rows {
+    const lcu_weight_view &v;
+    const uint8_t *matrix[2];
+    uint32_t first;
+};
+
+/* Row r of a block; rows behind the last are the last. */
+template <bool PAIR> LCU_DEV uint32_t weight_row(const weight_rows &w, uint32_t r)
 {
-    uint32_t groups = v.cols / 32;
+    uint32_t row = w.first + (PAIR ? r % 2 : r);
+    return row < w.v.rows ? row : w.v.rows - 1;
+}
+
+template <bool PAIR> LCU_DEV const uint8_t *matrix_of(const weight_rows &w, uint32_t r)
+{
+    return w.matrix[PAIR ? r / 2 : 0];
+}
+
+template <uint32_t L, uint32_t N, bool PAIR>
+LCU_DEV void sum_codes(const weight_rows &w, const lcu_x8 &x, const size_t x_row[N],
+                       float acc[GEMV_ROWS][N])
+{
+    uint32_t groups = w.v.cols / 32;
     for (uint32_t g = lcu_thread(); g < groups; g += GEMV_THREADS) {
         lcu_group raw[GEMV_ROWS];
         for (uint32_t r = 0; r < GEMV_ROWS; r++)
-            raw[r] = lcu_load_group<L>(v, matrix, first + r < v.rows ? first + r : v.rows - 1, g);
+            raw[r] = lcu_load_group<L>(w.v, matrix_of<PAIR>(w, r), weight_row<PAIR>(w, r), g);
         uint32_t q[GEMV_ROWS][8];
         lcu_terms t[GEMV_ROWS];
         for (uint32_t r = 0; r < GEMV_ROWS; r++) {
@@ -114,22 +134,23 @@ template <uint32_t L> LCU_DEV void to_floats(uint4 raw, float *w)
     }
 }
 
-template <uint32_t L, uint32_t N>
-LCU_DEV void sum_floats(const lcu_weight_view &v, const uint8_t *matrix, uint32_t first,
-                        const float *x, const size_t x_row[N], float acc[GEMV_ROWS][N])
+template <uint32_t L, uint32_t N, bool PAIR>
+LCU_DEV void sum_floats(const weight_rows &w, const float *x, const size_t x_row[N],
+                        float acc[GEMV_ROWS][N])
 {
     constexpr uint32_t wide = L == LCU_LAYOUT_F32 ? 4 : 8;
-    bool aligned = v.cols % 4 == 0;
-    for (uint32_t at = lcu_thread() * wide; at < v.cols; at += GEMV_THREADS * wide) {
-        float w[GEMV_ROWS][wide], xs[N][wide] = {};
-        uint32_t here = v.cols - at < wide ? v.cols - at : wide;
-        for (uint32_t r = 0; r < GEMV_ROWS; r++) {
-            uint32_t row = first + r < v.rows ? first + r : v.rows - 1;
-            to_floats<L>(lcu_load_stream(matrix + (uint64_t)row * v.stride[0] + at * (16 / wide)),
-                         w[r]);
-        }
+    uint32_t cols = w.v.cols;
+    bool aligned = cols % 4 == 0;
+    for (uint32_t at = lcu_thread() * wide; at < cols; at += GEMV_THREADS * wide) {
+        float ws[GEMV_ROWS][wide], xs[N][wide] = {};
+        uint32_t here = cols - at < wide ? cols - at : wide;
+        for (uint32_t r = 0; r < GEMV_ROWS; r++)
+            to_floats<L>(lcu_load_stream(matrix_of<PAIR>(w, r) +
+                                         (uint64_t)weight_row<PAIR>(w, r) * w.v.stride[0] +
+                                         at * (16 / wide)),
+                         ws[r]);
         for (uint32_t n = 0; n < N; n++) {
-            const float *from = x + x_row[n] * v.cols + at;
+            const float *from = x + x_row[n] * cols + at;
             for (uint32_t i = 0; i < wide; i += 4) {
                 if (aligned && i + 4 <= here) {
                     float4 four = *(const float4 *)(from + i);
@@ -146,26 +167,26 @@ LCU_DEV void sum_floats(const lcu_weight_view &v, const uint8_t *matrix, uint32_
         for (uint32_t r = 0; r < GEMV_ROWS; r++)
             for (uint32_t n = 0; n < N; n++)
                 for (uint32_t i = 0; i < wide; i++)
-                    acc[r][n] = i < here ? fmaf(w[r][i], xs[n][i], acc[r][n]) : acc[r][n];
+                    acc[r][n] = i < here ? fmaf(ws[r][i], xs[n][i], acc[r][n]) : acc[r][n];
     }
 }
 
 /* --- the block ------------------------------------------------------------------------------------------------ */
 
-/* Four rows of matrix `m` from `first` on times the rows x_row[n] of the activations; result (r, n)
- * goes to out[n][first + r]. `out` NULL: not wanted. */
-template <uint32_t L, uint32_t N>
-LCU_DEV void multiply(const lcu_linear &l, uint32_t m, uint32_t first, const float *x,
-                      const lcu_x8 &x8, const size_t x_row[N], float *const out[N])
+/* The block's rows times the rows x_row[n] of the activations, before scale and bias: the sum of row r
+ * and activation row n is sums[r * N + n] of the result, for all threads to see. */
+template <uint32_t L, uint32_t N, bool PAIR>
+LCU_DEV lcu_shared<float> multiply(const weight_rows &w, const float *x, const lcu_x8 &x8,
+                                   const size_t x_row[N])
 {
     LCU_SHARED(float, parts, GEMV_WARPS *GEMV_ROWS * 8);
-    static_assert(N <= 8, "parts holds eight");
-    const uint8_t *matrix = l.w.data + m * l.w.matrix_bytes;
+    LCU_SHARED(float, sums, GEMV_ROWS * 8);
+    static_assert(N <= 8, "there is room for eight");
     float acc[GEMV_ROWS][N] = {};
     if constexpr (lcu_layout<L>::form == LCU_FORM_FLOAT)
-        sum_floats<L, N>(l.w, matrix, first, x, x_row, acc);
+        sum_floats<L, N, PAIR>(w, x, x_row, acc);
     else
-        sum_codes<L, N>(l.w, matrix, first, x8, x_row, acc);
+        sum_codes<L, N, PAIR>(w, x8, x_row, acc);
     for (uint32_t r = 0; r < GEMV_ROWS; r++) {
         for (uint32_t n = 0; n < N; n++) {
             float sum = lcu_warp_sum(acc[r][n]);
@@ -174,37 +195,74 @@ LCU_DEV void multiply(const lcu_linear &l, uint32_t m, uint32_t first, const flo
         }
     }
     lcu_sync();
-    for (uint32_t i = lcu_thread(); i < GEMV_ROWS * N; i += GEMV_THREADS) {
-        uint32_t row = first + i / N;
-        float *to = out[0];
-        for (uint32_t n = 1; n < N; n++)
-            to = i % N == n ? out[n] : to;
-        if (row >= l.w.rows || to == NULL)
-            continue;
-        float sum = parts[i];
+    if (lcu_thread() < GEMV_ROWS * N) {
+        float sum = parts[lcu_thread()];
         for (uint32_t warp = 1; warp < GEMV_WARPS; warp++)
-            sum += parts[warp * GEMV_ROWS * N + i];
-        sum *= l.scale;
-        to[row] = l.bias == NULL ? sum : sum + l.bias[(size_t)m * l.w.rows + row];
+            sum += parts[warp * GEMV_ROWS * N + lcu_thread()];
+        sums[lcu_thread()] = sum;
+    }
+    lcu_sync();
+    return sums;
+}
+
+LCU_DEV float finish(const lcu_linear &l, uint32_t m, uint32_t row, float sum)
+{
+    sum *= l.scale;
+    return l.bias == NULL ? sum : sum + l.bias[(size_t)m * l.w.rows + row];
+}
+
+/* The activation rows of a block, N from block y on; those behind the last are the last. */
+template <uint32_t N>
+LCU_DEV void find_rows(uint32_t n_rows, size_t x_row[N])
+{
+    uint32_t first = lcu_block_y() * N;
+    for (uint32_t n = 0; n < N; n++) {
+        uint32_t row = first + n < n_rows ? first + n : n_rows - 1;
+        x_row[n] = (size_t)row * lcu_grid_z() + lcu_block_z();
     }
 }
 
-/* Grid: weight rows by four, activation rows by N, heads. */
+/* Grid: weight rows by four, those of all parts one behind the other; activation rows by N; heads. */
 template <uint32_t L, uint32_t N> LCU_BODY void gemv(const lcu_linear_args &a)
+{
+    uint32_t n_rows = lcu_rows(a.run, a.in.rows), first = lcu_block_y() * N, part = 0;
+    if (first >= n_rows)
+        return;
+    while (lcu_block_x() >= a.parts[part].end)
+        part++;
+    uint32_t before = part == 0 ? 0 : a.parts[part - 1].end, head = lcu_block_z();
+    const lcu_linear &l = a.parts[part].linear;
+    const uint8_t *matrix = l.w.data + head * l.w.matrix_bytes;
+    weight_rows w = {l.w, {matrix, matrix}, (lcu_block_x() - before) * GEMV_ROWS};
+    size_t x_row[N];
+    find_rows<N>(n_rows, x_row);
+    lcu_shared<float> sums = multiply<L, N, false>(w, (const float *)a.in.data, a.x, x_row);
+    uint32_t i = lcu_thread() / GEMV_ROWS, row = w.first + lcu_thread() % GEMV_ROWS;
+    if (i >= N || first + i >= n_rows || row >= l.w.rows)
+        return;
+    float sum = finish(l, head, row, sums[lcu_thread() % GEMV_ROWS * N + i]);
+    size_t at = ((size_t)(first + i) * lcu_grid_z() + head) * l.w.rows + row;
+    if (a.residual != NULL)
+        sum = sum + a.residual[at];
+    ((float *)a.parts[part].out.data)[at] = sum;
+}
+
+/* act(gate) * up, parts 0 and 1, which have one shape. Grid: weight rows by two, activation rows by N. */
+template <uint32_t L, uint32_t N> LCU_BODY void gemv_glu(const lcu_linear_args &a)
 {
     uint32_t n_rows = lcu_rows(a.run, a.in.rows), first = lcu_block_y() * N;
     if (first >= n_rows)
         return;
-    uint32_t heads = lcu_grid_z(), head = lcu_block_z();
+    const lcu_linear &gate = a.parts[0].linear, &up = a.parts[1].linear;
+    weight_rows w = {gate.w, {gate.w.data, up.w.data}, lcu_block_x() * (GEMV_ROWS / 2)};
     size_t x_row[N];
-    float *out[N];
-    for (uint32_t n = 0; n < N; n++) {
-        uint32_t row = first + n < n_rows ? first + n : n_rows - 1;
-        x_row[n] = (size_t)row * heads + head;
-        out[n] = first + n < n_rows ? (float *)a.out.data + x_row[n] * a.linear.w.rows : NULL;
-    }
-    multiply<L, N>(a.linear, head, lcu_block_x() * GEMV_ROWS, (const float *)a.in.data, a.x, x_row,
-                   out);
+    find_rows<N>(n_rows, x_row);
+    lcu_shared<float> sums = multiply<L, N, true>(w, (const float *)a.in.data, a.x, x_row);
+    uint32_t i = lcu_thread() / 2, r = lcu_thread() % 2, row = w.first + r;
+    if (i >= N || first + i >= n_rows || row >= gate.w.rows)
+        return;
+    float g = finish(gate, 0, row, sums[r * N + i]), u = finish(up, 0, row, sums[(r + 2) * N + i]);
+    ((float *)a.parts[0].out.data)[(size_t)(first + i) * gate.w.rows + row] = lcu_act(a.act, g) * u;
 }
 
 /* Grid: weight rows by four, then the places of one row, then rows. A place without an expert is
@@ -224,8 +282,12 @@ template <uint32_t L> LCU_BODY void gemv_expert(const lcu_expert_args &a)
         return;
     }
     const size_t x_row[1] = {a.per_expert_input ? place : row};
-    float *const outs[1] = {out};
-    multiply<L, 1>(a.linear, (uint32_t)expert, first, (const float *)a.in.data, a.x, x_row, outs);
+    const uint8_t *matrix = a.linear.w.data + (uint32_t)expert * a.linear.w.matrix_bytes;
+    weight_rows w = {a.linear.w, {matrix, matrix}, first};
+    lcu_shared<float> sums = multiply<L, 1, false>(w, (const float *)a.in.data, a.x, x_row);
+    if (lcu_thread() < GEMV_ROWS && first + lcu_thread() < a.linear.w.rows)
+        out[first + lcu_thread()] =
+            finish(a.linear, (uint32_t)expert, first + lcu_thread(), sums[lcu_thread()]);
 }
 
 /* Weights do not depend on what runs before: they are on their way while it ends. */

@@ -43,12 +43,16 @@
     R(X, Q2_K)                                                                                     \
     R(X, IQ4_XS)
 
-/* For 1, 2, 4 and 8 rows of activations, and for one expert. */
+/* For 1, 2, 4 and 8 rows of activations; gate and up together; for one expert. */
 #define LCU_GEMV_ROW(X, l)                                                                         \
     X(gemv_##l##_1, lcu_linear_args, 128, 80, gemv<LCU_LAYOUT_##l, 1>)                             \
     X(gemv_##l##_2, lcu_linear_args, 128, 80, gemv<LCU_LAYOUT_##l, 2>)                             \
     X(gemv_##l##_4, lcu_linear_args, 128, 80, gemv<LCU_LAYOUT_##l, 4>)                             \
     X(gemv_##l##_8, lcu_linear_args, 128, 80, gemv<LCU_LAYOUT_##l, 8>)                             \
+    X(gemv_glu_##l##_1, lcu_linear_args, 128, 80, gemv_glu<LCU_LAYOUT_##l, 1>)                     \
+    X(gemv_glu_##l##_2, lcu_linear_args, 128, 80, gemv_glu<LCU_LAYOUT_##l, 2>)                     \
+    X(gemv_glu_##l##_4, lcu_linear_args, 128, 80, gemv_glu<LCU_LAYOUT_##l, 4>)                     \
+    X(gemv_glu_##l##_8, lcu_linear_args, 128, 80, gemv_glu<LCU_LAYOUT_##l, 8>)                     \
     X(gemv_##l##_expert, lcu_expert_args, 128, 80, gemv_expert<LCU_LAYOUT_##l>)
 
 #define LCU_TABLE_GEMV(X)                                                                          \

@@ -210,7 +210,10 @@ LCU_DEV void write_result(const lcu_tiles_args &a, const tile_place &t, uint32_t
     sum = sum * a.x.scales[p] * a.linear.scale;
     if (a.linear.bias != NULL)
         sum += a.linear.bias[(size_t)t.matrix * a.linear.w.rows + row];
-    ((float *)a.out.data)[(size_t)to * a.linear.w.rows + row] = sum;
+    size_t at = (size_t)to * a.linear.w.rows + row;
+    if (a.residual != NULL)
+        sum += a.residual[at];
+    ((float *)a.out.data)[at] = sum;
 }
 
 /* --- few rows: warps share out the columns ------------------------------------------------------------------- */
