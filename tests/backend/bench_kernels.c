@@ -303,7 +303,7 @@ int main(int argc, char **argv)
                   {"avx512", LCPU_AVX2 | LCPU_AVX512},
                   {"all", ~(uint64_t)0}};
     uint8_t *buffer = room(BUFFER_BYTES);
-    uint64_t used = 1;
+    uint64_t used = ~(uint64_t)0;
     for (size_t level = 0; buffer != NULL && level < sizeof levels / sizeof levels[0]; level++) {
         const char *only = option("--level=", argc, argv);
         lcpu_kernels k;
