@@ -127,10 +127,10 @@ void find_slots(uint s, uint tile)
 // Scores of the tile: invocation i has slot i % TILE and every fourth pair.
 void score(uint s, uint tile)
 {
-    precise float dot_of[(PAIRS + 3) / 4];
+    precise vec4 dot_of[(PAIRS + 3) / 4];
     uint j = me % TILE;
     for (uint q = 0; q < (PAIRS + 3) / 4; q++)
-        dot_of[q] = 0;
+        dot_of[q] = vec4(0);
     for (uint from = 0; from < K_DIM; from += DEPTH) {
         for (uint i = me; i < TILE * DEPTH / 4; i += LOCAL) {
             uint slot = i / (DEPTH / 4), d = from + i % (DEPTH / 4) * 4;
@@ -142,8 +142,7 @@ void score(uint s, uint tile)
             vec4 k = keys[j][d / 4];
             for (uint q = 0; q < (PAIRS + 3) / 4; q++) {
                 vec4 x = query[min(me / TILE + 4 * q, PAIRS - 1)][(from + d) / 4];
-                [[unroll]] for (uint n = 0; n < 4; n++)
-                    dot_of[q] = fma(k[n], x[n], dot_of[q]);
+                dot_of[q] = fma(k, x, dot_of[q]);
             }
         }
         barrier();
@@ -152,7 +151,8 @@ void score(uint s, uint tile)
         uint pair = me / TILE + 4 * q;
         if (pair >= PAIRS)
             break;
-        precise float y = dot_of[q] * push.args.scale;
+        precise float sum = (dot_of[q].x + dot_of[q].y) + (dot_of[q].z + dot_of[q].w);
+        precise float y = sum * push.args.scale;
         if (push.args.softcap > 0)
             y = push.args.softcap * lm_tanh(y / push.args.softcap);
         if (push.args.alibi > 0 && lives(pair)) {
