@@ -290,11 +290,15 @@ template <uint32_t L> LCU_BODY void gemv_expert(const lcu_expert_args &a)
             finish(a.linear, (uint32_t)expert, first + lcu_thread(), sums[lcu_thread()]);
 }
 
-/* Weights do not depend on what runs before: they are on their way while it ends. */
+/* Weights do not depend on what runs before: they are on their way while it ends. Each block asks for
+ * four rows of the parts in turn, whichever block then takes them. */
 LCU_DEV void lcu_ahead(const lcu_linear_args &a)
 {
-    const lcu_weight_view &w = a.linear.w;
-    uint32_t first = lcu_block_x() * GEMV_ROWS;
+    uint32_t part = 0;
+    while (lcu_block_x() >= a.parts[part].end)
+        part++;
+    const lcu_weight_view &w = a.parts[part].linear.w;
+    uint32_t first = (lcu_block_x() - (part == 0 ? 0 : a.parts[part - 1].end)) * GEMV_ROWS;
     uint32_t rows = w.rows - first < GEMV_ROWS ? w.rows - first : GEMV_ROWS;
     for (uint32_t p = 0; p < LCU_PLANES; p++) {
         const uint8_t *from = w.data + lcu_block_z() * w.matrix_bytes + w.plane[p] +
