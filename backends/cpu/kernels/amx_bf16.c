@@ -7,12 +7,12 @@
 #include <immintrin.h>
 #include <string.h>
 
-#define SIDE  16u   /* rows of a register */
-#define STEP  32u   /* columns of weights in a register */
-#define CHUNK 512u  /* columns that are turned together */
+#define SIDE       16u            /* rows of a register */
+#define STEP       32u            /* columns of weights in a register */
+#define CHUNK      512u           /* columns that are turned together */
 #define LONE_CHUNK (CHUNK * SIDE) /* of a lone row of activations */
-#define ROWS  128u  /* of weights whose sums are kept meanwhile */
-#define TILE  1024u /* bytes of a register */
+#define ROWS       128u           /* of weights whose sums are kept meanwhile */
+#define TILE       1024u          /* bytes of a register */
 
 /* The compiler's own names for these do not say that they read memory. */
 #define TILE_LOAD_(n, at, stride)                                                                  \
