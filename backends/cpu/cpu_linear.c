@@ -93,35 +93,49 @@ int32_t lcpu_linear_heads(lhost_run *r, const lm_step *step)
     return LLM_OK;
 }
 
-/* Orders the places by expert; experts without any make no group. */
+static bool is_here(const lcpu_product *p, int32_t expert)
+{
+    return expert >= 0 && (uint32_t)expert < p->w->experts;
+}
+
+/* Orders the places by expert; experts without any make no group. An expert that is not here adds
+ * nothing. */
 static void group_places(job *j, const int32_t *ids, const lm_step *step, uint32_t places,
                          float *out)
 {
     lcpu_product *p = &j->b.p[0];
     uint32_t at = 0, used = step->u.expert.used;
-    for (uint32_t e = 0; e < p->w->experts; e++) {
-        uint32_t first = at;
-        for (uint32_t place = 0; place < places; place++) {
-            if (ids[place] != (int32_t)e)
-                continue;
-            p->x[at] =
-                lcpu_acts_row(p, &j->acts, step->u.expert.per_expert_input ? place : place / used);
-            p->out[at++] = out + (size_t)place * p->w->rows;
+    for (uint32_t e = 0; e < p->w->experts; e++)
+        p->groups[e] = (lcpu_group){e, 0, 0};
+    for (uint32_t place = 0; place < places; place++)
+        if (is_here(p, ids[place]))
+            p->groups[ids[place]].count++;
+    for (uint32_t e = 0; e < p->w->experts; at += p->groups[e++].count)
+        p->groups[e].first = at;
+    for (uint32_t e = 0; e < p->w->experts; e++)
+        p->groups[e].count = 0;
+    for (uint32_t place = 0; place < places; place++) {
+        float *row = out + (size_t)place * p->w->rows;
+        if (!is_here(p, ids[place])) {
+            memset(row, 0, p->w->rows * sizeof *row);
+            continue;
         }
-        if (at > first)
-            p->groups[p->n_groups++] = (lcpu_group){e, first, at - first};
+        lcpu_group *g = &p->groups[ids[place]];
+        p->x[g->first + g->count] =
+            lcpu_acts_row(p, &j->acts, step->u.expert.per_expert_input ? place : place / used);
+        p->out[g->first + g->count++] = row;
     }
+    for (uint32_t e = 0; e < p->w->experts; e++)
+        if (p->groups[e].count > 0)
+            p->groups[p->n_groups++] = p->groups[e];
 }
 
 int32_t lcpu_linear_expert(lhost_run *r, const lm_step *step)
 {
     job j;
     start(r, step, &j);
-    float *out = lhost_slot(r, step->out[0]);
-    uint32_t places = lhost_rows(r, step->in[0]) * step->u.expert.used;
-    /* An expert that is not here adds nothing. */
-    memset(out, 0, (size_t)places * j.b.p[0].w->rows * sizeof *out);
-    group_places(&j, lhost_slot(r, step->in[1]), step, places, out);
+    group_places(&j, lhost_slot(r, step->in[1]), step,
+                 lhost_rows(r, step->in[0]) * step->u.expert.used, lhost_slot(r, step->out[0]));
     lcpu_batch_run(&j.b);
     return LLM_OK;
 }

@@ -19,11 +19,10 @@ static scores carve(uint32_t experts, lcpu_carve *c)
 
 uint64_t lcpu_route_scratch(const lhost_device *d, const lm_program_desc *desc, const lm_step *step)
 {
-    (void)d;
     (void)desc;
     lcpu_carve c = {NULL, 0};
     carve(step->u.route.experts, &c);
-    return c.used;
+    return c.used * lcpu_team_size(lcpu_device_of(d)->team);
 }
 
 static void softmax(const lcpu_kernels *k, float *x, uint32_t n)
@@ -85,17 +84,45 @@ static void route_row(const lcpu_kernels *k, const lm_route *route, const float 
     weigh(k, route, weights);
 }
 
+typedef struct routing {
+    const lcpu_kernels *k;
+    const lm_route *route;
+    const float *logits, *bias;
+    int32_t *ids;
+    float *weights;
+    uint8_t *scratch; /* [workers, scratch_bytes] */
+    uint64_t scratch_bytes;
+    uint32_t rows, task_rows;
+} routing;
+
+static void route_rows(void *arg, uint32_t task, uint32_t worker)
+{
+    const routing *j = arg;
+    const lm_route *route = j->route;
+    lcpu_carve c = {j->scratch + worker * j->scratch_bytes, 0};
+    scores s = carve(route->experts, &c);
+    size_t first = (size_t)task * j->task_rows, end = first + j->task_rows;
+    for (size_t i = first; i < end && i < j->rows; i++)
+        route_row(j->k, route, j->logits + i * route->experts, j->bias, &s,
+                  j->ids + i * route->used, j->weights + i * route->used);
+}
+
 int32_t lcpu_route(lhost_run *r, const lm_step *step)
 {
     const lm_route *route = &step->u.route;
-    const float *logits = lhost_slot(r, step->in[0]), *bias = lhost_vector(r, route->bias);
-    int32_t *ids = lhost_slot(r, step->out[0]);
-    float *weights = lhost_slot(r, step->out[1]);
-    lcpu_carve c = {lhost_scratch(r), 0};
-    scores s = carve(route->experts, &c);
-    for (uint32_t i = 0; i < lhost_rows(r, step->in[0]); i++)
-        route_row(&lcpu_of(r)->k, route, logits + (size_t)i * route->experts, bias, &s,
-                  ids + (size_t)i * route->used, weights + (size_t)i * route->used);
+    lcpu_carve one = {NULL, 0};
+    carve(route->experts, &one);
+    routing j = {.k = &lcpu_of(r)->k,
+                 .route = route,
+                 .logits = lhost_slot(r, step->in[0]),
+                 .bias = lhost_vector(r, route->bias),
+                 .ids = lhost_slot(r, step->out[0]),
+                 .weights = lhost_slot(r, step->out[1]),
+                 .scratch = lhost_scratch(r),
+                 .scratch_bytes = one.used,
+                 .rows = lhost_rows(r, step->in[0]),
+                 .task_rows = 2048 / (route->experts * route->used) + 1};
+    lcpu_team_run(lcpu_of(r)->team, (j.rows + j.task_rows - 1) / j.task_rows, route_rows, &j);
     return LLM_OK;
 }
 
