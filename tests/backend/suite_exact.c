@@ -1,6 +1,9 @@
 /* suite_exact.c - the promise of exact numerics: the same bits for any number of threads, any
  * cutting of the prompt, any page size and order, any neighbours in the batch. */
+#include "backend/levels.h"
 #include "backend/suites.h"
+
+#include <string.h>
 
 /* A host's pool that runs its tasks in falling order on the calling thread. */
 static void backwards(void *user, uint32_t count, llm_task_fn task, void *arg)
@@ -16,45 +19,54 @@ typedef struct variation {
     uint32_t chunk; /* 0: whole */
     bool together;
     bool resized; /* allowed for cases that must go in whole */
+    bool sets;    /* tried with every instruction set, not only with all together */
 } variation;
 
 static const variation variations[] = {
     {"two threads", {.threads = 2}, 0, false, true},
     {"five threads", {.threads = 5}, 0, false, true},
-    {"sixteen threads", {.threads = 16}, 0, true, true},
+    {"sixteen threads", {.threads = 16}, 0, true, true, true},
     {"a pool of the host", {.threads = 4, .parallel = backwards}, 0, true, true},
     {"pages of 16, shuffled", {.page_tokens = 16, .shuffle = 3}, 0, true, true},
     {"pages of 64", {.page_tokens = 64, .shuffle = 4, .threads = 2}, 0, false, true},
     {"pages of 128", {.page_tokens = 128}, 0, true, true},
     {"one by one", {.threads = 2, .free_pages = true}, 1, false, false},
-    {"one by one, together", {.threads = 3}, 1, true, false},
+    {"one by one, together", {.threads = 3}, 1, true, false, true},
     {"one by one, states in place", {.threads = 2, .one_state = true}, 1, true, false},
-    {"sevens", {.threads = 2, .page_tokens = 16, .free_pages = true}, 7, true, false},
+    {"sevens", {.threads = 2, .page_tokens = 16, .free_pages = true}, 7, true, false, true},
     {"thirty-twos", {.threads = 1, .mapped = true}, 32, false, false},
 };
 
-static void same_bits_of(const rig_case *c, uint32_t k_format, uint32_t v_format)
+typedef struct settings {
+    uint32_t k_format, v_format;
+    uint64_t masked; /* instruction sets; 0: none, and all variations */
+} settings;
+
+static void open_with(rig *r, const rig_model *m, rig_options o, const settings *s)
+{
+    o.backend = suite_backend;
+    o.max_rows = 128;
+    o.k_format = s->k_format;
+    o.v_format = s->v_format;
+    o.features_masked = s->masked;
+    rig_open(r, m, &o);
+}
+
+static void same_bits_of(const rig_case *c, settings s)
 {
     static const uint32_t lengths[RIG_SEQS] = {70, 3, 41, 0};
     rig_model m;
     rig first;
     rig_model_init(&m, 21);
     c->build(&m, c->variant);
-    rig_options o = {
-        .backend = suite_backend, .max_rows = 128, .k_format = k_format, .v_format = v_format};
-    rig_open(&first, &m, &o);
+    open_with(&first, &m, (rig_options){.threads = 1}, &s);
     rig_feed(&first, lengths, 128, false);
     for (size_t i = 0; i < sizeof variations / sizeof variations[0]; i++) {
         const variation *v = &variations[i];
-        if (c->whole && !v->resized)
+        if ((c->whole && !v->resized) || (s.masked != 0 && !v->sets))
             continue;
         rig other;
-        o = v->o;
-        o.backend = suite_backend;
-        o.max_rows = 128;
-        o.k_format = k_format;
-        o.v_format = v_format;
-        rig_open(&other, &m, &o);
+        open_with(&other, &m, v->o, &s);
         rig_feed(&other, lengths, v->chunk == 0 ? 128 : v->chunk, v->together);
         rig_same(&other, &first, v->name);
         rig_close(&other);
@@ -66,9 +78,14 @@ static void same_bits_of(const rig_case *c, uint32_t k_format, uint32_t v_format
 static void same_bits(void **state)
 {
     const rig_case *c = *state;
-    same_bits_of(c, LM_F32, LM_F32);
-    if (c->kind == LM_STEP_ATTN_PAGED || c->kind == LM_STEP_HEAD)
-        same_bits_of(c, LM_Q8_0, LM_F16);
+    bool cached = c->kind == LM_STEP_ATTN_PAGED || c->kind == LM_STEP_HEAD;
+    same_bits_of(c, (settings){LM_F32, LM_F32, 0});
+    if (cached)
+        same_bits_of(c, (settings){LM_Q8_0, LM_F16, 0});
+    if (strcmp(suite_backend, "cpu") != 0)
+        return;
+    for (size_t set = 0; set + 1 < n_levels; set++)
+        same_bits_of(c, (settings){LM_F32, cached ? LM_F16 : LM_F32, ~levels[set].features});
 }
 
 /* Across the borders of splits, where one row's splits may be shared out and many rows' are not. */
