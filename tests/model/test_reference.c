@@ -250,6 +250,12 @@ static void cut_everywhere(world *w, const test_device *first, const test_device
 static void test_reference__devices(void **state)
 {
     world *w = *state;
+    const test_device cpu = {"cpu", 1e-3};
+    if (module != NULL) {
+        cut_everywhere(w, module, &cpu);
+        cut_everywhere(w, &cpu, module);
+        return;
+    }
     for (uint32_t i = 0; i < test_device_count; i++)
         for (uint32_t k = 0; k < test_device_count; k++)
             if (i != k && test_device_present(w->rt, test_devices[i].name) &&
