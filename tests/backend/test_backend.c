@@ -27,11 +27,17 @@ void suite_add(suite *s, CMUnitTestFunction fn, const void *state, const char *p
         .name = full, .test_func = fn, .initial_state = (void *)(uintptr_t)state};
 }
 
-static void keep_only(suite *s, const char *prefix)
+static bool begins(const char *name, const char *prefix)
+{
+    return strncmp(name, prefix, strlen(prefix)) == 0;
+}
+
+static void keep_only(suite *s, const char *prefix, const char *without)
 {
     size_t kept = 0;
     for (size_t i = 0; i < s->count; i++) {
-        if (strncmp(s->tests[i].name, prefix, strlen(prefix)) == 0)
+        const char *name = s->tests[i].name;
+        if (begins(name, prefix) && (without == NULL || !begins(name, without)))
             s->tests[kept++] = s->tests[i];
         else
             free((void *)(uintptr_t)s->tests[i].name);
@@ -41,7 +47,7 @@ static void keep_only(suite *s, const char *prefix)
 
 int main(int argc, char **argv)
 {
-    const char *only = "";
+    const char *only = "", *without = NULL;
     for (int i = 1; i < argc; i++) {
         if (strncmp(argv[i], "--backend=", 10) == 0)
             suite_backend = argv[i] + 10;
@@ -49,13 +55,15 @@ int main(int argc, char **argv)
             suite_fast = true;
         else if (strncmp(argv[i], "--only=", 7) == 0)
             only = argv[i] + 7;
+        else if (strncmp(argv[i], "--without=", 10) == 0)
+            without = argv[i] + 10;
         else if (strncmp(argv[i], "--modules=", 10) == 0)
             rig_modules = argv[i] + 10;
         else if (strncmp(argv[i], "--seed=", 7) == 0)
             rig_seed = strtoull(argv[i] + 7, NULL, 10);
         else
             return fprintf(stderr, "usage: test_backend [--backend=NAME] [--fast] [--only=PREFIX] "
-                                   "[--modules=FOLDER] [--seed=N]\n"),
+                                   "[--without=PREFIX] [--modules=FOLDER] [--seed=N]\n"),
                    2;
     }
     suite s = {0};
@@ -68,7 +76,7 @@ int main(int argc, char **argv)
         suite_cache(&s);
         suite_memory(&s);
     }
-    keep_only(&s, only);
+    keep_only(&s, only, without);
     int failed =
         s.count == 0 ? 1 : _cmocka_run_group_tests(suite_backend, s.tests, s.count, NULL, NULL);
     for (size_t i = 0; i < s.count; i++)
