@@ -1,4 +1,4 @@
-"""Builds libllm with meson and puts the shared library beside the Python files."""
+"""Builds libllm with meson and puts the shared library and its Vulkan module beside the Python files."""
 
 import pathlib
 import shutil
@@ -19,19 +19,20 @@ class BuildWithLibrary(build_py):
         super().run()
         target = pathlib.Path(self.build_lib) / "libllm"
         target.mkdir(parents=True, exist_ok=True)
-        shutil.copy2(self.build_library(), target)
+        for made in self.build_library():
+            shutil.copy2(made, target)
 
-    def build_library(self) -> pathlib.Path:
+    def build_library(self) -> list[pathlib.Path]:
         if not (SOURCE / "meson.build").exists():
             sys.exit("libllm's sources are not there; install from a checkout: pip install ./bindings/python")
         build = HERE / "build" / "meson"
         if not (build / "build.ninja").exists():
             subprocess.run(["meson", "setup", str(build), str(SOURCE), "--buildtype=release",
-                            "-Dtests=false", "-Dexamples=false"], check=True)
+                            "-Dtests=false", "-Dexamples=false", "-Dcuda=disabled"], check=True)
         subprocess.run(["ninja", "-C", str(build)], check=True)
         for name in LIBRARIES:
             if (build / name).exists():
-                return self.copy_as(build, name)
+                return [self.copy_as(build, name), *filter(pathlib.Path.is_file, build.glob("libllm-vulkan.*"))]
         sys.exit(f"the build made none of {', '.join(LIBRARIES)}")
 
     @staticmethod

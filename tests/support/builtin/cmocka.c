@@ -46,6 +46,13 @@ void builtin_string(const char *a, const char *b, const char *file, int line)
         builtin_fail(file, line, "\"%s\" is not \"%s\"", a, b);
 }
 
+void builtin_range(unsigned long long value, unsigned long long low, unsigned long long high,
+                   const char *file, int line)
+{
+    if (value < low || value > high)
+        builtin_fail(file, line, "%llu is not in %llu..%llu", value, low, high);
+}
+
 static int run(const struct CMUnitTest *test)
 {
     void *state = test->initial_state;

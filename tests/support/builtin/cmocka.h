@@ -47,6 +47,8 @@ void print_message(const char *format, ...) __attribute__((format(printf, 1, 2))
 void builtin_memory(const void *a, const void *b, size_t size, int equal, const char *file,
                     int line);
 void builtin_string(const char *a, const char *b, const char *file, int line);
+void builtin_range(unsigned long long value, unsigned long long low, unsigned long long high,
+                   const char *file, int line);
 
 #define fail_msg(...) builtin_fail(__FILE__, __LINE__, __VA_ARGS__)
 #define skip()        builtin_skip()
@@ -67,7 +69,7 @@ void builtin_string(const char *a, const char *b, const char *file, int line);
             builtin_fail(__FILE__, __LINE__, "%s is %#llx, not %#llx", #a, a_, b_);                \
     } while (0)
 #define assert_int_not_equal(a, b)       assert_true((a) != (b))
-#define assert_in_range(v, a, b)         assert_true((v) >= (a) && (v) <= (b))
+#define assert_in_range(v, a, b)         builtin_range(v, a, b, __FILE__, __LINE__)
 #define assert_memory_equal(a, b, n)     builtin_memory(a, b, n, 1, __FILE__, __LINE__)
 #define assert_memory_not_equal(a, b, n) builtin_memory(a, b, n, 0, __FILE__, __LINE__)
 #define assert_string_equal(a, b)        builtin_string(a, b, __FILE__, __LINE__)
