@@ -4,7 +4,7 @@
 #define LM_BACKENDS_HOST_CACHE_H
 
 #include "backends/common/host_device.h"
-#include "backends/common/host_layout.h"
+#include "backends/common/host_storage.h"
 
 typedef struct lhost_chunk {
     struct lhost_chunk *next;
@@ -13,15 +13,9 @@ typedef struct lhost_chunk {
 } lhost_chunk;
 
 struct lm_cache {
-    uint32_t kind, page_tokens; /* 1 for states */
-    uint32_t max_pages, n_pages;
-    uint64_t page_bytes;
+    lhost_storage base;
     uint8_t **pages; /* [max_pages] */
     lhost_chunk *chunks;
-    lhost_member *members; /* [n_members] */
-    uint32_t n_members;
-    uint32_t *member_of; /* [n_entries] or LM_NONE */
-    uint32_t n_entries;
 };
 
 int32_t lhost_cache_query(lm_device *device, const lm_cache_desc *desc, uint64_t *page_bytes,

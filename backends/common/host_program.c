@@ -201,8 +201,8 @@ static int32_t check_run(const lm_program *p, const lm_run *run)
     lhost_bounds b = {.network = p->network, .limits = p->limits, .context = p->context};
     for (uint32_t g = 0; g < p->network->n_groups; g++)
         if (p->caches[g] != NULL)
-            b.groups[g] =
-                (lhost_group){p->caches[g]->kind, p->caches[g]->page_tokens, p->caches[g]->n_pages};
+            b.groups[g] = (lhost_group){p->caches[g]->base.kind, p->caches[g]->base.page_tokens,
+                                        p->caches[g]->base.n_pages};
     return lhost_run_check(&b, run);
 }
 

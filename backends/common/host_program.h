@@ -120,14 +120,14 @@ static inline lhost_view lhost_view_of(const lhost_run *r, uint32_t entry, uint3
 {
     uint32_t group = r->program->network->caches[entry].group;
     const lm_cache *c = r->program->caches[group];
-    return (lhost_view){c, &c->members[c->member_of[entry]], &r->run->seqs[seq].groups[group],
-                        group};
+    return (lhost_view){c, &c->base.members[c->base.member_of[entry]],
+                        &r->run->seqs[seq].groups[group], group};
 }
 
 /* Where the token at `slot` of the view's sequence lies: keys (part 0) or values (part 1). */
 static inline uint8_t *lhost_view_at(const lhost_view *v, int part, uint32_t slot, uint32_t head)
 {
-    uint32_t tokens = v->cache->page_tokens;
+    uint32_t tokens = v->cache->base.page_tokens;
     uint32_t page = v->pages->pages[slot / tokens - v->pages->first_page];
     return lhost_cache_at(v->cache, &v->member->parts[part], page, slot % tokens, head);
 }

@@ -21,11 +21,11 @@ static int32_t check_cache(const lm_program *p, const lm_step *s, uint32_t entry
     lm_check(entry < p->network->n_caches);
     uint32_t group = p->network->caches[entry].group;
     const lm_cache *c = p->caches[group];
-    if (c == NULL || entry >= c->n_entries || c->member_of[entry] == LM_NONE)
+    if (c == NULL || entry >= c->base.n_entries || c->base.member_of[entry] == LM_NONE)
         return lm_fail(LLM_E_INVALID, "step '%s' names cache entry %u, which is not on this device",
                        lm_step_name(s->kind), (unsigned)entry);
     bool state = s->kind == LM_STEP_CONV_STATE || s->kind == LM_STEP_SCAN_STATE;
-    lm_check(state == (c->kind == LM_CACHE_STATE));
+    lm_check(state == (c->base.kind == LM_CACHE_STATE));
     /* Pages behind a group's window are gone, so no step may look further back. */
     uint32_t window = p->network->groups[group].window;
     const lm_attn *a = s->kind == LM_STEP_ATTN_PAGED ? &s->u.attn

@@ -196,7 +196,7 @@ static void find_rows(const lhost_view *view, int part, uint32_t head, uint32_t 
                       lcpu_attn_rows *rows)
 {
     const lm_run_pages *pages = view->pages;
-    uint32_t tokens = view->cache->page_tokens;
+    uint32_t tokens = view->cache->base.page_tokens;
     rows->stride = (size_t)view->member->parts[part].token_stride;
     for (uint32_t i = 0; i < TILE / GROUP; i++) {
         uint32_t slot = tile * TILE + i * GROUP, later = slot + TILE;
@@ -392,8 +392,7 @@ static void find_blocks(job *j, uint32_t rows)
 
 static void find_direct(job *j)
 {
-    const lm_cache *c = j->r->program->caches[j->r->program->network->caches[j->a->cache].group];
-    const lhost_part *parts = c->members[c->member_of[j->a->cache]].parts;
+    const lhost_part *parts = lhost_view_of(j->r, j->a->cache, 0).member->parts;
     for (int i = 0; i < 2; i++)
         j->direct[i] =
             parts[i].dim % 32 == 0 ? lcpu_attn_direct_of(&j->d->k, parts[i].format) : NULL;

@@ -6,7 +6,7 @@
 #include "backend/backend.h"
 #include "base/os.h"
 
-#include "backends/common/host_layout.h"
+#include "backends/common/host_storage.h"
 #include "backends/cuda/api.h"
 #include "backends/cuda/kernels/args.h"
 
@@ -67,16 +67,10 @@ typedef struct lcu_chunk {
 } lcu_chunk;
 
 struct lm_cache {
-    uint32_t kind, page_tokens; /* 1 for states */
-    uint32_t max_pages, n_pages;
-    uint64_t page_bytes;
+    lhost_storage base;
     uint8_t **pages; /* [max_pages] addresses on the device */
     uint8_t **table; /* the same on the device */
     lcu_chunk *chunks;
-    lhost_member *members; /* [n_members] */
-    uint32_t n_members;
-    uint32_t *member_of; /* [n_entries] or LM_NONE */
-    uint32_t n_entries;
 };
 
 int32_t lcu_cache_query(lm_device *device, const lm_cache_desc *desc, uint64_t *page_bytes,

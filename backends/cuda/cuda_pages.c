@@ -3,15 +3,6 @@
  * is the canonical one: for each member K then V, row after row; states as convolution, then scan. */
 #include "backends/cuda/cuda.h"
 
-static int32_t check_page(const lm_cache *c, uint32_t page, uint32_t tokens)
-{
-    if (page >= c->n_pages || tokens > c->page_tokens)
-        return lm_fail(LLM_E_INVALID, "page %u with %u tokens, in a cache of %u pages of %u tokens",
-                       (unsigned)page, (unsigned)tokens, (unsigned)c->n_pages,
-                       (unsigned)c->page_tokens);
-    return LLM_OK;
-}
-
 /* --- on the device -------------------------------------------------------------------------------- */
 
 static int32_t copy_and_wait(lcu_device *d, void *to, const void *from, uint64_t bytes)
@@ -27,20 +18,19 @@ static int32_t copy_and_wait(lcu_device *d, void *to, const void *from, uint64_t
 int32_t lcu_page_copy(lm_device *device, lm_cache *cache, uint32_t from, uint32_t to)
 {
     lcu_device *d = (lcu_device *)device;
-    LM_TRY(check_page(cache, from, 0));
-    LM_TRY(check_page(cache, to, 0));
+    LM_TRY(lhost_check_copy(&cache->base, from, to));
     LM_TRY(lcu_enter(d));
-    if (from == to || cache->page_bytes == 0)
+    if (from == to || cache->base.page_bytes == 0)
         return LLM_OK;
-    return copy_and_wait(d, cache->pages[to], cache->pages[from], cache->page_bytes);
+    return copy_and_wait(d, cache->pages[to], cache->pages[from], cache->base.page_bytes);
 }
 
 static int32_t move_token(lcu_device *d, const lm_cache *c, const uint32_t from[2],
                           const uint32_t to[2])
 {
-    for (uint32_t i = 0; i < c->n_members; i++) {
+    for (uint32_t i = 0; i < c->base.n_members; i++) {
         for (int p = 0; p < 2; p++) {
-            const lhost_part *part = &c->members[i].parts[p];
+            const lhost_part *part = &c->base.members[i].parts[p];
             for (uint32_t h = 0; h < part->heads; h++)
                 LM_TRY(LCU_CALL(d, copy, lhost_layout_at(part, c->pages[to[0]], to[1], h),
                                 lhost_layout_at(part, c->pages[from[0]], from[1], h),
@@ -54,11 +44,7 @@ int32_t lcu_page_move(lm_device *device, lm_cache *cache, uint32_t from_page, ui
                       uint32_t to_page, uint32_t to_slot)
 {
     lcu_device *d = (lcu_device *)device;
-    LM_TRY(check_page(cache, from_page, 0));
-    LM_TRY(check_page(cache, to_page, 0));
-    if (from_slot >= cache->page_tokens || to_slot >= cache->page_tokens)
-        return lm_fail(LLM_E_INVALID, "token %u to token %u of pages of %u", (unsigned)from_slot,
-                       (unsigned)to_slot, (unsigned)cache->page_tokens);
+    LM_TRY(lhost_check_move(&cache->base, from_page, from_slot, to_page, to_slot));
     LM_TRY(lcu_enter(d));
     if (from_page == to_page && from_slot == to_slot)
         return LLM_OK;
@@ -71,48 +57,35 @@ int32_t lcu_page_move(lm_device *device, lm_cache *cache, uint32_t from_page, ui
 
 /* --- in and out ------------------------------------------------------------------------------------- */
 
-static int32_t check_transfer(const lm_cache *c, uint32_t page, uint32_t tokens, size_t size)
-{
-    LM_TRY(check_page(c, page, tokens));
-    uint64_t wanted = lhost_layout_exported(c->members, c->n_members, tokens);
-    if (size != wanted)
-        return lm_fail(LLM_E_MISMATCH, "%llu bytes for %u tokens of a page that take %llu",
-                       (unsigned long long)size, (unsigned)tokens, (unsigned long long)wanted);
-    return LLM_OK;
-}
-
 /* The whole page comes to the host; for an import it goes back with the tokens replaced. */
-static int32_t transfer(lcu_device *d, lm_cache *c, uint32_t page, uint32_t tokens,
-                        uint8_t *outside, bool into_page)
+static int32_t transfer(lcu_device *d, const lm_cache *c, uint32_t page, uint32_t tokens,
+                        uint8_t *outside, size_t size, bool into_page)
 {
-    uint8_t *image = lm_alloc(&d->books, (size_t)c->page_bytes);
+    const lhost_storage *s = &c->base;
+    uint32_t rows;
+    LM_TRY(lhost_check_transfer(s, page, tokens, size, &rows));
+    LM_TRY(lcu_enter(d));
+    uint8_t *image = lm_alloc(&d->books, (size_t)s->page_bytes);
     if (image == NULL)
         return LLM_E_MEMORY;
-    int32_t rc = lcu_download(d, image, c->pages[page], c->page_bytes);
+    int32_t rc = lcu_download(d, image, c->pages[page], s->page_bytes);
     if (rc >= 0)
-        lhost_layout_walk(c->members, c->n_members, image, tokens, outside, into_page);
+        lhost_layout_walk(s->members, s->n_members, image, rows, outside, into_page);
     if (rc >= 0 && into_page)
-        rc = lcu_upload(d, c->pages[page], image, c->page_bytes);
-    lm_free(&d->books, image, (size_t)c->page_bytes);
+        rc = lcu_upload(d, c->pages[page], image, s->page_bytes);
+    lm_free(&d->books, image, (size_t)s->page_bytes);
     return rc;
 }
 
 int32_t lcu_page_export(lm_device *device, lm_cache *cache, uint32_t page, uint32_t tokens,
                         void *into, size_t size)
 {
-    lcu_device *d = (lcu_device *)device;
-    uint32_t count = cache->kind == LM_CACHE_STATE ? 1 : tokens;
-    LM_TRY(check_transfer(cache, page, count, size));
-    LM_TRY(lcu_enter(d));
-    return transfer(d, cache, page, count, into, false);
+    return transfer((lcu_device *)device, cache, page, tokens, into, size, false);
 }
 
 int32_t lcu_page_import(lm_device *device, lm_cache *cache, uint32_t page, uint32_t tokens,
                         const void *from, size_t size)
 {
-    lcu_device *d = (lcu_device *)device;
-    uint32_t count = cache->kind == LM_CACHE_STATE ? 1 : tokens;
-    LM_TRY(check_transfer(cache, page, count, size));
-    LM_TRY(lcu_enter(d));
-    return transfer(d, cache, page, count, (uint8_t *)(uintptr_t)from, true);
+    return transfer((lcu_device *)device, cache, page, tokens, (uint8_t *)(uintptr_t)from, size,
+                    true);
 }

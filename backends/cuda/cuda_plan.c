@@ -61,9 +61,9 @@ lcu_cache_view lcu_plan_cache(const lcu_planner *p, uint32_t entry)
         return view;
     view.pages = c->table;
     view.group = group;
-    view.page_tokens = c->page_tokens;
+    view.page_tokens = c->base.page_tokens;
     for (int i = 0; i < 2; i++) {
-        const lhost_part *part = &c->members[c->member_of[entry]].parts[i];
+        const lhost_part *part = lhost_storage_part(&c->base, entry, i);
         view.parts[i] =
             (lcu_part){part->format->id, part->heads,       part->dim,         part->head_bytes,
                        part->offset,     part->head_stride, part->token_stride};

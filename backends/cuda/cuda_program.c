@@ -58,7 +58,7 @@ static int32_t check_refs(const lm_program_desc *desc)
         if (entry == LM_NONE)
             continue;
         const lm_cache *c = desc->caches[desc->network->caches[entry].group];
-        if (c == NULL || entry >= c->n_entries || c->member_of[entry] == LM_NONE)
+        if (c == NULL || entry >= c->base.n_entries || c->base.member_of[entry] == LM_NONE)
             return lm_fail(LLM_E_INVALID,
                            "step '%s' names cache entry %u, which is not on this device",
                            lm_step_name(s->kind), (unsigned)entry);

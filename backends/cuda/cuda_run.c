@@ -36,8 +36,8 @@ static int32_t check_run(const lm_program *p, const lm_run *run)
     lhost_bounds b = {.network = p->network, .limits = p->limits, .context = p->context};
     for (uint32_t g = 0; g < p->network->n_groups; g++)
         if (p->caches[g] != NULL)
-            b.groups[g] =
-                (lhost_group){p->caches[g]->kind, p->caches[g]->page_tokens, p->caches[g]->n_pages};
+            b.groups[g] = (lhost_group){p->caches[g]->base.kind, p->caches[g]->base.page_tokens,
+                                        p->caches[g]->base.n_pages};
     LM_TRY(lhost_run_check(&b, run));
     for (uint32_t s = 0; s < run->n_seqs; s++)
         for (uint32_t g = 0; g < p->network->n_groups; g++)
@@ -83,7 +83,7 @@ static void write_seqs(writer *w, const lm_run *run, lcu_run *out)
         seqs[s].length = from->length;
         for (uint32_t g = 0; g < p->network->n_groups; g++) {
             const lm_run_pages *pages = &from->groups[g];
-            bool tokens = p->caches[g] != NULL && p->caches[g]->kind != LM_CACHE_STATE;
+            bool tokens = p->caches[g] != NULL && p->caches[g]->base.kind != LM_CACHE_STATE;
             uint32_t count = tokens ? pages->n_pages : 0;
             seqs[s].groups[g] = (lcu_seq_pages){n_ids, count, pages->first_page, pages->state_read,
                                                 pages->state_write};

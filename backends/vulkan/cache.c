@@ -2,8 +2,6 @@
  * pages by their addresses, so no table on the device has to follow. */
 #include "backends/vulkan/store.h"
 
-#include "base/checked.h"
-
 /* A head's tokens side by side: attention walks them. */
 #define BY_HEAD true
 
@@ -11,12 +9,8 @@ int32_t lvk_cache_query(lm_device *device, const lm_cache_desc *desc, uint64_t *
                         uint64_t *fixed_bytes)
 {
     (void)device;
-    LM_TRY(lhost_layout_check(desc));
-    lhost_member member;
-    *page_bytes = 0;
+    LM_TRY(lhost_storage_query(desc, BY_HEAD, page_bytes));
     *fixed_bytes = 0;
-    for (uint32_t i = 0; i < desc->n_members; i++)
-        LM_TRY(lhost_layout_member(desc, desc->members[i], BY_HEAD, &member, page_bytes));
     if (*page_bytes > UINT32_MAX) /* shaders have offsets of 32 bits in a page */
         return lm_fail(LLM_E_LIMIT, "a page of %llu bytes; make pages of fewer tokens",
                        (unsigned long long)*page_bytes);
@@ -25,24 +19,9 @@ int32_t lvk_cache_query(lm_device *device, const lm_cache_desc *desc, uint64_t *
 
 static int32_t fill(lvk_device *d, const lm_cache_desc *desc, lvk_cache *c)
 {
-    c->kind = desc->kind;
-    c->page_tokens = lhost_layout_tokens(desc);
-    c->max_pages = desc->max_pages;
-    c->n_entries = desc->n_entries;
-    c->n_members = desc->n_members;
-    c->member_of = LM_NEW_ARRAY(&d->books, uint32_t, c->n_entries);
-    c->members = LM_NEW_ARRAY(&d->books, lhost_member, c->n_members);
-    c->addresses = LM_NEW_ARRAY(&d->books, uint64_t, c->max_pages);
-    if (c->member_of == NULL || c->members == NULL || c->addresses == NULL)
-        return LLM_E_MEMORY;
-    for (uint32_t i = 0; i < c->n_entries; i++)
-        c->member_of[i] = LM_NONE;
-    for (uint32_t i = 0; i < c->n_members; i++) {
-        LM_TRY(
-            lhost_layout_member(desc, desc->members[i], BY_HEAD, &c->members[i], &c->page_bytes));
-        c->member_of[desc->members[i]] = i;
-    }
-    return LLM_OK;
+    LM_TRY(lhost_storage_init(&d->books, desc, BY_HEAD, &c->base));
+    c->addresses = LM_NEW_ARRAY(&d->books, uint64_t, desc->max_pages);
+    return c->addresses == NULL ? LLM_E_MEMORY : LLM_OK;
 }
 
 int32_t lvk_cache_create(lm_device *device, const lm_cache_desc *desc, lm_cache **out)
@@ -69,7 +48,7 @@ static void shrink(lvk_device *d, lvk_cache *c, uint32_t pages)
     while (c->chunks != NULL && c->chunks->first_page >= pages) {
         lvk_chunk *chunk = c->chunks;
         c->chunks = chunk->next;
-        c->n_pages = chunk->first_page;
+        c->base.n_pages = chunk->first_page;
         lvk_give(d, &chunk->region, true);
         LM_DELETE(&d->books, chunk);
     }
@@ -82,9 +61,8 @@ void lvk_cache_destroy(lm_device *device, lm_cache *cache)
     if (c == NULL)
         return;
     shrink(d, c, 0);
-    lm_free_array(&d->books, c->addresses, c->max_pages, sizeof *c->addresses);
-    lm_free_array(&d->books, c->members, c->n_members, sizeof *c->members);
-    lm_free_array(&d->books, c->member_of, c->n_entries, sizeof *c->member_of);
+    lm_free_array(&d->books, c->addresses, c->base.max_pages, sizeof *c->addresses);
+    lhost_storage_finish(&d->books, &c->base);
     LM_DELETE(&d->books, c);
 }
 
@@ -93,9 +71,9 @@ static int32_t add_chunk(lvk_device *d, lvk_cache *c, uint32_t pages)
     lvk_chunk *chunk = LM_NEW(&d->books, lvk_chunk);
     if (chunk == NULL)
         return LLM_E_MEMORY;
-    chunk->first_page = c->n_pages;
+    chunk->first_page = c->base.n_pages;
     chunk->n_pages = pages;
-    int32_t rc = lvk_take(d, LVK_DEVICE, pages * c->page_bytes, true, &chunk->region);
+    int32_t rc = lvk_take(d, LVK_DEVICE, pages * c->base.page_bytes, true, &chunk->region);
     if (rc < 0) {
         LM_DELETE(&d->books, chunk);
         return rc;
@@ -103,7 +81,7 @@ static int32_t add_chunk(lvk_device *d, lvk_cache *c, uint32_t pages)
     chunk->next = c->chunks;
     c->chunks = chunk;
     for (uint32_t i = 0; i < pages; i++)
-        c->addresses[c->n_pages++] = chunk->region.address + i * c->page_bytes;
+        c->addresses[c->base.n_pages++] = chunk->region.address + i * c->base.page_bytes;
     return LLM_OK;
 }
 
@@ -111,14 +89,13 @@ int32_t lvk_cache_grow(lm_device *device, lm_cache *cache, uint32_t pages)
 {
     lvk_device *d = (lvk_device *)device;
     lvk_cache *c = lvk_cache_of(cache);
+    uint64_t bytes;
     LM_TRY(lvk_alive(d));
-    if (pages > c->max_pages)
-        return lm_fail(LLM_E_LIMIT, "%u pages wanted of a cache made for %u", (unsigned)pages,
-                       (unsigned)c->max_pages);
-    uint32_t before = c->n_pages;
-    uint64_t most = c->page_bytes < LVK_CHUNK ? LVK_CHUNK / c->page_bytes : 1;
-    while (c->n_pages < pages) {
-        uint32_t wanted = pages - c->n_pages;
+    LM_TRY(lhost_check_growth(&c->base, pages, &bytes));
+    uint32_t before = c->base.n_pages;
+    uint64_t most = c->base.page_bytes < LVK_CHUNK ? LVK_CHUNK / c->base.page_bytes : 1;
+    while (c->base.n_pages < pages) {
+        uint32_t wanted = pages - c->base.n_pages;
         int32_t rc = add_chunk(d, c, wanted < most ? wanted : (uint32_t)most);
         if (rc < 0) {
             shrink(d, c, before);

@@ -4,22 +4,13 @@
 
 #include <string.h>
 
-static int32_t check_page(const lvk_cache *c, uint32_t page, uint32_t tokens)
-{
-    if (page >= c->n_pages || tokens > c->page_tokens)
-        return lm_fail(LLM_E_INVALID, "page %u with %u tokens, in a cache of %u pages of %u tokens",
-                       (unsigned)page, (unsigned)tokens, (unsigned)c->n_pages,
-                       (unsigned)c->page_tokens);
-    return LLM_OK;
-}
-
 /* The chunk a page lies in and its place there. */
 static const lvk_chunk *chunk_of(const lvk_cache *c, uint32_t page, uint64_t *offset)
 {
     const lvk_chunk *chunk = c->chunks;
     while (page < chunk->first_page)
         chunk = chunk->next;
-    *offset = (page - chunk->first_page) * c->page_bytes;
+    *offset = (page - chunk->first_page) * c->base.page_bytes;
     return chunk;
 }
 
@@ -27,12 +18,11 @@ int32_t lvk_page_copy(lm_device *device, lm_cache *cache, uint32_t from, uint32_
 {
     lvk_cache *c = lvk_cache_of(cache);
     uint64_t source, target;
-    LM_TRY(check_page(c, from, 0));
-    LM_TRY(check_page(c, to, 0));
+    LM_TRY(lhost_check_copy(&c->base, from, to));
     if (from == to)
         return LLM_OK;
     const lvk_chunk *a = chunk_of(c, from, &source), *b = chunk_of(c, to, &target);
-    lvk_piece whole = {source, target, c->page_bytes};
+    lvk_piece whole = {source, target, c->base.page_bytes};
     return lvk_copy((lvk_device *)device, &a->region, &b->region, &whole, 1);
 }
 
@@ -45,16 +35,12 @@ int32_t lvk_page_move(lm_device *device, lm_cache *cache, uint32_t from_page, ui
     lvk_piece pieces[PIECES];
     uint32_t n = 0;
     uint64_t source, target;
-    LM_TRY(check_page(c, from_page, 0));
-    LM_TRY(check_page(c, to_page, 0));
-    if (from_slot >= c->page_tokens || to_slot >= c->page_tokens)
-        return lm_fail(LLM_E_INVALID, "token %u to token %u of pages of %u", (unsigned)from_slot,
-                       (unsigned)to_slot, (unsigned)c->page_tokens);
+    LM_TRY(lhost_check_move(&c->base, from_page, from_slot, to_page, to_slot));
     if (from_page == to_page && from_slot == to_slot)
         return LLM_OK;
     const lvk_chunk *a = chunk_of(c, from_page, &source), *b = chunk_of(c, to_page, &target);
-    for (uint32_t i = 0; i < 2 * c->n_members; i++) {
-        const lhost_part *part = &c->members[i / 2].parts[i % 2];
+    for (uint32_t i = 0; i < 2 * c->base.n_members; i++) {
+        const lhost_part *part = &c->base.members[i / 2].parts[i % 2];
         for (uint32_t h = 0; h < part->heads; h++) {
             uint64_t at = part->offset + h * part->head_stride;
             pieces[n++] = (lvk_piece){source + at + from_slot * part->token_stride,
@@ -70,38 +56,29 @@ int32_t lvk_page_move(lm_device *device, lm_cache *cache, uint32_t from_page, ui
 
 /* --- in and out ------------------------------------------------------------------------------- */
 
-static int32_t check_transfer(const lvk_cache *c, uint32_t page, uint32_t tokens, size_t size)
-{
-    LM_TRY(check_page(c, page, tokens));
-    uint64_t wanted = lhost_layout_exported(c->members, c->n_members, tokens);
-    if (size != wanted)
-        return lm_fail(LLM_E_MISMATCH, "%llu bytes for %u tokens of a page that take %llu",
-                       (unsigned long long)size, (unsigned)tokens, (unsigned long long)wanted);
-    return LLM_OK;
-}
-
 static int32_t transfer(lvk_device *d, const lvk_cache *c, uint32_t page, uint32_t tokens,
                         uint8_t *outside, size_t size, bool into_page)
 {
+    const lhost_storage *s = &c->base;
     uint64_t offset;
-    uint32_t count = c->kind == LM_CACHE_STATE ? 1 : tokens;
+    uint32_t rows;
     LM_TRY(lvk_alive(d));
-    LM_TRY(check_transfer(c, page, count, size));
+    LM_TRY(lhost_check_transfer(s, page, tokens, size, &rows));
     const lvk_region *region = &chunk_of(c, page, &offset)->region;
     if (region->host != NULL && region->cached) {
-        lhost_layout_walk(c->members, c->n_members, region->host + offset, count, outside,
+        lhost_layout_walk(s->members, s->n_members, region->host + offset, rows, outside,
                           into_page);
         return LLM_OK;
     }
-    uint8_t *copy = lm_alloc(&d->books, (size_t)c->page_bytes);
+    uint8_t *copy = lm_alloc(&d->books, (size_t)s->page_bytes);
     if (copy == NULL)
         return LLM_E_MEMORY;
-    int32_t rc = lvk_download(d, region, offset, copy, c->page_bytes);
+    int32_t rc = lvk_download(d, region, offset, copy, s->page_bytes);
     if (rc >= 0)
-        lhost_layout_walk(c->members, c->n_members, copy, count, outside, into_page);
+        lhost_layout_walk(s->members, s->n_members, copy, rows, outside, into_page);
     if (rc >= 0 && into_page)
-        rc = lvk_upload(d, region, offset, copy, c->page_bytes);
-    lm_free(&d->books, copy, (size_t)c->page_bytes);
+        rc = lvk_upload(d, region, offset, copy, s->page_bytes);
+    lm_free(&d->books, copy, (size_t)s->page_bytes);
     return rc;
 }
 

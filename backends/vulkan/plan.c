@@ -82,7 +82,7 @@ lvk_part lvk_plan_part(const lvk_plan *p, uint32_t entry, uint32_t part)
                           .page_tokens = state ? 1 : 32};
     }
     const lvk_cache *c = p->program->caches[e->group];
-    const lhost_part *h = &c->members[c->member_of[entry]].parts[part];
+    const lhost_part *h = lhost_storage_part(&c->base, entry, part);
     return (lvk_part){.format = h->format,
                       .heads = h->heads,
                       .dim = h->dim,
@@ -91,7 +91,7 @@ lvk_part lvk_plan_part(const lvk_plan *p, uint32_t entry, uint32_t part)
                       .head_stride = (uint32_t)h->head_stride,
                       .token_stride = (uint32_t)h->token_stride,
                       .group = e->group,
-                      .page_tokens = c->page_tokens};
+                      .page_tokens = c->base.page_tokens};
 }
 
 int32_t lvk_plan_vector(const lvk_plan *p, uint32_t weight, float *values, uint32_t count)
@@ -228,11 +228,11 @@ static int32_t check_cache(const lm_program_desc *desc, const lm_step *s, uint32
     uint32_t group = desc->network->caches[entry].group,
              window = desc->network->groups[group].window;
     const lvk_cache *c = desc->caches == NULL ? NULL : lvk_cache_of(desc->caches[group]);
-    if (c == NULL || entry >= c->n_entries || c->member_of[entry] == LM_NONE)
+    if (c == NULL || entry >= c->base.n_entries || c->base.member_of[entry] == LM_NONE)
         return lm_fail(LLM_E_INVALID, "step '%s' names cache entry %u, which is not on this device",
                        lm_step_name(s->kind), (unsigned)entry);
     bool state = s->kind == LM_STEP_CONV_STATE || s->kind == LM_STEP_SCAN_STATE;
-    lm_check(state == (c->kind == LM_CACHE_STATE));
+    lm_check(state == (c->base.kind == LM_CACHE_STATE));
     /* Pages behind a group's window are gone, so no step may look further back. */
     if (s->kind == LM_STEP_ATTN_PAGED && window != 0)
         lm_check(s->u.attn.window != 0 && s->u.attn.window <= window);

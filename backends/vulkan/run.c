@@ -60,7 +60,7 @@ static int32_t write_group(lvk_program *p, const lm_run_pages *from, const lvk_c
     memset(to, 0, sizeof *to);
     if (c == NULL)
         return LLM_OK;
-    if (c->kind == LM_CACHE_STATE) {
+    if (c->base.kind == LM_CACHE_STATE) {
         to->state_read = state_address(c, from->state_read);
         to->state_write = state_address(c, from->state_write);
         return LLM_OK;

@@ -3,7 +3,7 @@
 #ifndef LM_BACKENDS_VULKAN_STORE_H
 #define LM_BACKENDS_VULKAN_STORE_H
 
-#include "backends/common/host_layout.h"
+#include "backends/common/host_storage.h"
 #include "backends/vulkan/vulkan.h"
 
 /* --- weights (weight.c) ----------------------------------------------------------------------- */
@@ -36,15 +36,9 @@ typedef struct lvk_chunk {
 } lvk_chunk;
 
 typedef struct lvk_cache {
-    uint32_t kind, page_tokens; /* 1 for states */
-    uint32_t max_pages, n_pages;
-    uint64_t page_bytes;
+    lhost_storage base;
     uint64_t *addresses; /* [max_pages] */
     lvk_chunk *chunks;   /* newest first */
-    lhost_member *members;
-    uint32_t n_members;
-    uint32_t *member_of; /* [n_entries] or LM_NONE */
-    uint32_t n_entries;
 } lvk_cache;
 
 static inline lvk_cache *lvk_cache_of(lm_cache *cache)

@@ -61,11 +61,12 @@ static void each_declared(const lvk_program *p, const lvk_op *op, memory *m, boo
         }
         uint32_t entry = (uint32_t)(r->begin / 2), group = p->network->caches[entry].group;
         const lvk_cache *c = p->caches[group];
-        const lhost_part *part = &c->members[c->member_of[entry]].parts[r->begin % 2];
+        const lhost_part *part = lhost_storage_part(&c->base, entry, (uint32_t)(r->begin % 2));
         for (uint32_t i = 1; i < m->count; i++)
             for (uint64_t page = 0; m->group[i] == group && page < m->bytes[i];
-                 page += c->page_bytes)
-                visit(m, i, page + part->offset, part->head_bytes * part->heads * c->page_tokens);
+                 page += c->base.page_bytes)
+                visit(m, i, page + part->offset,
+                      part->head_bytes * part->heads * c->base.page_tokens);
     }
 }
 
