@@ -3,6 +3,7 @@
 #define LM_BACKENDS_NULL_NULL_DEVICE_H
 
 #include "backends/common/host_run.h"
+#include "backends/common/host_storage.h"
 #include "backends/null/null.h"
 
 #define LNULL_PENDING 64u
@@ -45,12 +46,10 @@ void lnull_give(lnull_device *d, uint64_t bytes);
 /* --- null_store.c: weights and caches --------------------------------------------------------- */
 
 struct lm_cache {
-    lm_cache_desc desc; /* its pointers are not kept */
-    uint64_t page_bytes, fixed_bytes;
+    lhost_storage base;
     uint64_t first_row_bytes; /* of the first member's keys, where an export carries the hash */
-    uint32_t page_tokens, n_pages; /* 1 token for states */
-    uint64_t *hashes;              /* [max_pages, page_tokens]; 0: never written */
-    uint32_t *stamps;              /* the run that wrote last */
+    uint64_t *hashes;         /* [max_pages, page_tokens]; 0: never written */
+    uint32_t *stamps;         /* the run that wrote last */
 };
 
 int32_t lnull_weight_query(lm_device *, const lm_weight_desc *, bool, lm_weight_plan *);

@@ -14,8 +14,8 @@ static int32_t check_run(const lm_program *p, const lm_run *run)
     lhost_bounds b = {.network = p->network, .limits = p->limits, .context = p->context};
     for (uint32_t g = 0; g < p->network->n_groups; g++)
         if (p->caches[g] != NULL)
-            b.groups[g] = (lhost_group){p->caches[g]->desc.kind, p->caches[g]->page_tokens,
-                                        p->caches[g]->n_pages};
+            b.groups[g] = (lhost_group){p->caches[g]->base.kind, p->caches[g]->base.page_tokens,
+                                        p->caches[g]->base.n_pages};
     LM_TRY(lhost_run_check(&b, run));
     for (uint32_t i = 0; i < run->n_rows; i++)
         if (run->tokens[i] >= 0 && (uint32_t)run->tokens[i] >= p->network->n_vocab)
@@ -40,8 +40,8 @@ static uint64_t row_hash(const lm_program *p, const lm_run *run, uint32_t row)
 
 static size_t place_of(const lm_cache *c, const lm_run_pages *pages, uint32_t slot)
 {
-    uint32_t page = pages->pages[slot / c->page_tokens - pages->first_page];
-    return (size_t)page * c->page_tokens + slot % c->page_tokens;
+    uint32_t page = pages->pages[slot / c->base.page_tokens - pages->first_page];
+    return (size_t)page * c->base.page_tokens + slot % c->base.page_tokens;
 }
 
 static int32_t append(const lnull_device *d, const lm_program *p, const lm_run *run, uint32_t group)
@@ -157,7 +157,7 @@ static int32_t touch_cache(const lnull_device *d, const lm_program *p, const lm_
     if (entry == LM_NONE)
         return LLM_OK;
     uint32_t group = p->network->caches[entry].group;
-    if (p->caches[group]->desc.kind == LM_CACHE_STATE) {
+    if (p->caches[group]->base.kind == LM_CACHE_STATE) {
         /* Once per entry; the group's one hash is written with its last step. */
         if (group_again(p, at, group, true, entry))
             return LLM_OK;
@@ -254,7 +254,7 @@ int32_t lnull_program_run(lm_device *device, lm_queue *queue, lm_program *progra
     take_inputs(program, run);
     bool appended[LM_MAX_GROUPS] = {false};
     for (uint32_t g = 0; g < program->network->n_groups; g++)
-        if (program->caches[g] != NULL && program->caches[g]->desc.kind == LM_CACHE_STATE)
+        if (program->caches[g] != NULL && program->caches[g]->base.kind == LM_CACHE_STATE)
             LM_TRY(check_states(run, g));
     for (size_t i = 0; i < program->n_steps; i++) {
         if (run->cancel != NULL && atomic_load(run->cancel) != 0)

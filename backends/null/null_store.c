@@ -5,7 +5,6 @@
 
 #include "backends/common/host_weight.h"
 #include "base/bytes.h"
-#include "base/checked.h"
 
 #include <string.h>
 
@@ -71,75 +70,47 @@ void lnull_weight_destroy(lm_device *device, lm_weight *weight)
     LM_DELETE(&of(device)->books, weight);
 }
 
-/* --- caches: sizes ---------------------------------------------------------------------------- */
+/* --- caches ----------------------------------------------------------------------------------- */
 
-static bool is_state(const lm_cache_desc *desc)
+/* Bytes of the first member's keys of one token, or of its whole state. */
+static int32_t first_row(const lm_cache_desc *desc, uint64_t *bytes)
 {
-    return desc->kind == LM_CACHE_STATE;
-}
-
-/* Bytes of `tokens` tokens (a whole state) over all members, as exported. */
-static int32_t group_bytes(const lm_cache_desc *desc, uint32_t tokens, uint64_t *bytes,
-                           uint64_t *first)
-{
-    *bytes = 0;
-    for (uint32_t i = 0; i < desc->n_members; i++) {
-        lm_check(desc->members[i] < desc->n_entries);
-        const lm_cache_entry *e = &desc->entries[desc->members[i]];
-        uint64_t k, v;
-        if (is_state(desc)) {
-            k = ((uint64_t)e->conv_values + e->scan_values) * sizeof(float);
-            v = 0;
-        } else if (!lm_format_row_bytes(desc->k_format, e->k_dim, &k) ||
-                   !lm_format_row_bytes(desc->v_format, e->v_dim, &v)) {
-            return lm_fail(
-                LLM_E_UNSUPPORTED, "heads of %u and %u values do not make blocks of %s/%s",
-                (unsigned)e->k_dim, (unsigned)e->v_dim, desc->k_format->name, desc->v_format->name);
-        } else {
-            k *= e->kv_heads;
-            v *= e->kv_heads;
-        }
-        if (i == 0)
-            *first = k;
-        *bytes += (k + v) * tokens;
-    }
-    return LLM_OK;
-}
-
-static int32_t plan_cache(const lm_cache_desc *desc, lm_cache *c)
-{
-    if (desc->max_pages == 0 || desc->n_members == 0)
-        return lm_fail(LLM_E_INVALID, "a cache of no pages or no members");
-    if (!is_state(desc) &&
-        (!lm_is_pow2(desc->page_tokens) || desc->page_tokens < 16 || desc->page_tokens > 128))
-        return lm_fail(LLM_E_INVALID, "pages of %u tokens; wanted 16, 32, 64 or 128",
-                       (unsigned)desc->page_tokens);
-    c->page_tokens = is_state(desc) ? 1 : desc->page_tokens;
-    c->fixed_bytes = (uint64_t)desc->max_pages * sizeof(void *);
-    LM_TRY(group_bytes(desc, c->page_tokens, &c->page_bytes, &c->first_row_bytes));
-    if (c->first_row_bytes < sizeof(uint64_t))
+    lhost_member first;
+    uint64_t end = 0;
+    LM_TRY(lhost_layout_member(desc, desc->members[0], false, &first, &end));
+    *bytes = desc->kind == LM_CACHE_STATE ? lhost_layout_exported(&first, 1, 1)
+                                          : first.parts[0].token_stride;
+    if (*bytes < sizeof(uint64_t))
         return lm_fail(LLM_E_UNSUPPORTED, "the null backend needs keys of eight bytes or more");
     return LLM_OK;
+}
+
+static uint64_t fixed_bytes_of(uint32_t max_pages)
+{
+    return (uint64_t)max_pages * sizeof(void *);
 }
 
 int32_t lnull_cache_query(lm_device *device, const lm_cache_desc *desc, uint64_t *page_bytes,
                           uint64_t *fixed_bytes)
 {
-    lm_cache c;
+    uint64_t row;
     LM_TRY(lnull_note(device, LNULL_CACHE_QUERY, desc->n_members, desc->max_pages, 0));
-    LM_TRY(plan_cache(desc, &c));
-    *page_bytes = c.page_bytes;
-    *fixed_bytes = c.fixed_bytes;
+    LM_TRY(lhost_storage_query(desc, false, page_bytes));
+    LM_TRY(first_row(desc, &row));
+    *fixed_bytes = fixed_bytes_of(desc->max_pages);
     return LLM_OK;
 }
 
-/* --- caches: life ----------------------------------------------------------------------------- */
+static size_t tokens_of(const lm_cache *c)
+{
+    return (size_t)c->base.max_pages * c->base.page_tokens;
+}
 
 static void free_cache(lnull_device *d, lm_cache *c)
 {
-    size_t tokens = (size_t)c->desc.max_pages * c->page_tokens;
-    lm_free_array(&d->books, c->hashes, tokens, sizeof *c->hashes);
-    lm_free_array(&d->books, c->stamps, tokens, sizeof *c->stamps);
+    lm_free_array(&d->books, c->hashes, tokens_of(c), sizeof *c->hashes);
+    lm_free_array(&d->books, c->stamps, tokens_of(c), sizeof *c->stamps);
+    lhost_storage_finish(&d->books, &c->base);
     LM_DELETE(&d->books, c);
 }
 
@@ -151,13 +122,12 @@ int32_t lnull_cache_create(lm_device *device, const lm_cache_desc *desc, lm_cach
     if (c == NULL)
         return LLM_E_MEMORY;
     int32_t rc;
-    LM_GO(plan_cache(desc, c));
-    c->desc = *desc;
-    size_t tokens = (size_t)desc->max_pages * c->page_tokens;
-    c->hashes = LM_NEW_ARRAY(&d->books, uint64_t, tokens);
-    c->stamps = LM_NEW_ARRAY(&d->books, uint32_t, tokens);
+    LM_GO(lhost_storage_init(&d->books, desc, false, &c->base));
+    LM_GO(first_row(desc, &c->first_row_bytes));
+    c->hashes = LM_NEW_ARRAY(&d->books, uint64_t, tokens_of(c));
+    c->stamps = LM_NEW_ARRAY(&d->books, uint32_t, tokens_of(c));
     LM_GO(c->hashes == NULL || c->stamps == NULL ? LLM_E_MEMORY : LLM_OK);
-    LM_GO(lnull_take(d, c->fixed_bytes));
+    LM_GO(lnull_take(d, fixed_bytes_of(desc->max_pages)));
     *out = c;
     return LLM_OK;
 out:
@@ -171,45 +141,36 @@ void lnull_cache_destroy(lm_device *device, lm_cache *cache)
     if (cache == NULL)
         return;
     (void)lnull_note(device, LNULL_CACHE_DESTROY, 0, 0, 0);
-    lnull_give(d, cache->fixed_bytes + cache->n_pages * cache->page_bytes);
+    const lhost_storage *s = &cache->base;
+    lnull_give(d, fixed_bytes_of(s->max_pages) + s->n_pages * s->page_bytes);
     free_cache(d, cache);
 }
 
 int32_t lnull_cache_grow(lm_device *device, lm_cache *cache, uint32_t pages)
 {
-    LM_TRY(lnull_note(device, LNULL_CACHE_GROW, pages, cache->n_pages, 0));
-    if (pages > cache->desc.max_pages)
-        return lm_fail(LLM_E_LIMIT, "%u pages wanted of a cache made for %u", (unsigned)pages,
-                       (unsigned)cache->desc.max_pages);
-    if (pages <= cache->n_pages)
+    lhost_storage *s = &cache->base;
+    uint64_t bytes;
+    LM_TRY(lnull_note(device, LNULL_CACHE_GROW, pages, s->n_pages, 0));
+    LM_TRY(lhost_check_growth(s, pages, &bytes));
+    if (pages <= s->n_pages)
         return LLM_OK;
-    LM_TRY(lnull_take(of(device), (pages - cache->n_pages) * cache->page_bytes));
-    cache->n_pages = pages;
+    LM_TRY(lnull_take(of(device), bytes));
+    s->n_pages = pages;
     return LLM_OK;
 }
 
 /* --- pages ------------------------------------------------------------------------------------ */
 
-static int32_t check_page(const lm_cache *c, uint32_t page, uint32_t tokens)
-{
-    if (page >= c->n_pages || tokens > c->page_tokens)
-        return lm_fail(LLM_E_INVALID, "page %u with %u tokens, in a cache of %u pages of %u tokens",
-                       (unsigned)page, (unsigned)tokens, (unsigned)c->n_pages,
-                       (unsigned)c->page_tokens);
-    return LLM_OK;
-}
-
 static uint64_t *page_at(const lm_cache *c, uint32_t page)
 {
-    return c->hashes + (size_t)page * c->page_tokens;
+    return c->hashes + (size_t)page * c->base.page_tokens;
 }
 
 int32_t lnull_page_copy(lm_device *device, lm_cache *cache, uint32_t from, uint32_t to)
 {
     LM_TRY(lnull_note(device, LNULL_PAGE_COPY, from, to, 0));
-    LM_TRY(check_page(cache, from, 0));
-    LM_TRY(check_page(cache, to, 0));
-    memmove(page_at(cache, to), page_at(cache, from), cache->page_tokens * sizeof(uint64_t));
+    LM_TRY(lhost_check_copy(&cache->base, from, to));
+    memmove(page_at(cache, to), page_at(cache, from), cache->base.page_tokens * sizeof(uint64_t));
     return LLM_OK;
 }
 
@@ -217,33 +178,19 @@ int32_t lnull_page_move(lm_device *device, lm_cache *cache, uint32_t from_page, 
                         uint32_t to_page, uint32_t to_slot)
 {
     LM_TRY(lnull_note(device, LNULL_PAGE_MOVE, from_page, to_page, 0));
-    LM_TRY(check_page(cache, from_page, 0));
-    LM_TRY(check_page(cache, to_page, 0));
-    if (from_slot >= cache->page_tokens || to_slot >= cache->page_tokens)
-        return lm_fail(LLM_E_INVALID, "token %u to token %u of pages of %u", (unsigned)from_slot,
-                       (unsigned)to_slot, (unsigned)cache->page_tokens);
+    LM_TRY(lhost_check_move(&cache->base, from_page, from_slot, to_page, to_slot));
     page_at(cache, to_page)[to_slot] = page_at(cache, from_page)[from_slot];
-    return LLM_OK;
-}
-
-static int32_t check_transfer(const lm_cache *c, uint32_t page, uint32_t tokens, size_t size)
-{
-    LM_TRY(check_page(c, page, tokens));
-    uint64_t wanted = c->page_bytes / c->page_tokens * tokens;
-    if (size != wanted)
-        return lm_fail(LLM_E_MISMATCH, "%llu bytes for %u tokens of a page that take %llu",
-                       (unsigned long long)size, (unsigned)tokens, (unsigned long long)wanted);
     return LLM_OK;
 }
 
 int32_t lnull_page_export(lm_device *device, lm_cache *cache, uint32_t page, uint32_t tokens,
                           void *into, size_t size)
 {
-    uint32_t count = is_state(&cache->desc) ? 1 : tokens;
+    uint32_t rows;
     LM_TRY(lnull_note(device, LNULL_PAGE_EXPORT, page, tokens, 0));
-    LM_TRY(check_transfer(cache, page, count, size));
+    LM_TRY(lhost_check_transfer(&cache->base, page, tokens, size, &rows));
     memset(into, 0, size);
-    for (uint32_t t = 0; t < count; t++)
+    for (uint32_t t = 0; t < rows; t++)
         lm_store_u64((uint8_t *)into + t * cache->first_row_bytes, page_at(cache, page)[t]);
     return LLM_OK;
 }
@@ -251,10 +198,10 @@ int32_t lnull_page_export(lm_device *device, lm_cache *cache, uint32_t page, uin
 int32_t lnull_page_import(lm_device *device, lm_cache *cache, uint32_t page, uint32_t tokens,
                           const void *from, size_t size)
 {
-    uint32_t count = is_state(&cache->desc) ? 1 : tokens;
+    uint32_t rows;
     LM_TRY(lnull_note(device, LNULL_PAGE_IMPORT, page, tokens, 0));
-    LM_TRY(check_transfer(cache, page, count, size));
-    for (uint32_t t = 0; t < count; t++)
+    LM_TRY(lhost_check_transfer(&cache->base, page, tokens, size, &rows));
+    for (uint32_t t = 0; t < rows; t++)
         page_at(cache, page)[t] = lm_load_u64((const uint8_t *)from + t * cache->first_row_bytes);
     return LLM_OK;
 }
