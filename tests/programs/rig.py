@@ -23,9 +23,9 @@ class Result:
         return f"exit {self.rc}, stdout {self.out[:200]!r}, stderr {self.err[:500]!r}"
 
 
-def run(name, *args, stdin=b"", **more):
-    """One program to its end; never a shell."""
-    command = [str(PROGRAMS / name), *map(str, args)]
+def run(name, *args, stdin=b"", under=(), **more):
+    """One program to its end, under another where that is asked for; never a shell."""
+    command = [*map(str, under), str(PROGRAMS / name), *map(str, args)]
     feed = {} if "stdin_from" in more else {"input": stdin}
     if "stdin_from" in more:
         feed["stdin"] = more.pop("stdin_from")

@@ -28,7 +28,7 @@ static bool fails(const char *name)
     return true;
 }
 
-/* --- functions that only fail ----------------------------------------------------------------- */
+/* --- functions that only fail, or count -------------------------------------------------------- */
 
 /* clang-format off */
 #define FAILING(X)                                                                                 \
@@ -43,20 +43,48 @@ static bool fails(const char *name)
     X(CreateShaderModule, (VkDevice a, const VkShaderModuleCreateInfo *b, const VkAllocationCallbacks *c, VkShaderModule *d), (a, b, c, d)) \
     X(CreatePipelineLayout, (VkDevice a, const VkPipelineLayoutCreateInfo *b, const VkAllocationCallbacks *c, VkPipelineLayout *d), (a, b, c, d)) \
     X(CreatePipelineCache, (VkDevice a, const VkPipelineCacheCreateInfo *b, const VkAllocationCallbacks *c, VkPipelineCache *d), (a, b, c, d)) \
+    X(CreateQueryPool, (VkDevice a, const VkQueryPoolCreateInfo *b, const VkAllocationCallbacks *c, VkQueryPool *d), (a, b, c, d)) \
     X(CreateComputePipelines, (VkDevice a, VkPipelineCache b, uint32_t c, const VkComputePipelineCreateInfo *d, const VkAllocationCallbacks *e, VkPipeline *f), (a, b, c, d, e, f)) \
     X(CreateCommandPool, (VkDevice a, const VkCommandPoolCreateInfo *b, const VkAllocationCallbacks *c, VkCommandPool *d), (a, b, c, d)) \
     X(AllocateCommandBuffers, (VkDevice a, const VkCommandBufferAllocateInfo *b, VkCommandBuffer *c), (a, b, c)) \
     X(BeginCommandBuffer, (VkCommandBuffer a, const VkCommandBufferBeginInfo *b), (a, b))          \
     X(EndCommandBuffer, (VkCommandBuffer a), (a))
+
+#define DESTROYING(X)                                                                              \
+    X(DestroyInstance, (VkInstance a, const VkAllocationCallbacks *b), (a, b))       \
+    X(DestroyDevice, (VkDevice a, const VkAllocationCallbacks *b), (a, b))             \
+    X(DestroyBuffer, (VkDevice d, VkBuffer a, const VkAllocationCallbacks *b), (d, a, b))          \
+    X(DestroySemaphore, (VkDevice d, VkSemaphore a, const VkAllocationCallbacks *b), (d, a, b))    \
+    X(DestroyShaderModule, (VkDevice d, VkShaderModule a, const VkAllocationCallbacks *b), (d, a, b)) \
+    X(DestroyPipelineLayout, (VkDevice d, VkPipelineLayout a, const VkAllocationCallbacks *b), (d, a, b)) \
+    X(DestroyPipelineCache, (VkDevice d, VkPipelineCache a, const VkAllocationCallbacks *b), (d, a, b)) \
+    X(DestroyPipeline, (VkDevice d, VkPipeline a, const VkAllocationCallbacks *b), (d, a, b))      \
+    X(DestroyQueryPool, (VkDevice d, VkQueryPool a, const VkAllocationCallbacks *b), (d, a, b))    \
+    X(DestroyCommandPool, (VkDevice d, VkCommandPool a, const VkAllocationCallbacks *b), (d, a, b))
 /* clang-format on */
 
 #define X(name, params, args)                                                                      \
     static PFN_vk##name real_##name;                                                               \
     static VKAPI_ATTR VkResult VKAPI_CALL fake_##name params                                       \
     {                                                                                              \
-        return fails(#name) ? (VkResult)control.result : real_##name args;                         \
+        if (fails(#name))                                                                          \
+            return (VkResult)control.result;                                                       \
+        VkResult r = real_##name args;                                                             \
+        control.objects += r == VK_SUCCESS && strncmp(#name, "Create", 6) == 0;                    \
+        return r;                                                                                  \
     }
 FAILING(X)
+#undef X
+
+/* `a` is the object everywhere. */
+#define X(name, params, args)                                                                      \
+    static PFN_vk##name real_##name;                                                               \
+    static VKAPI_ATTR void VKAPI_CALL fake_##name params                                           \
+    {                                                                                              \
+        control.objects -= a != VK_NULL_HANDLE;                                                    \
+        real_##name args;                                                                          \
+    }
+DESTROYING(X)
 #undef X
 
 /* --- functions that pretend ------------------------------------------------------------------- */
@@ -195,6 +223,9 @@ static PFN_vkVoidFunction replace(PFN_vkVoidFunction real, const char *name)
     }
 #define X(fn, params, args) TAKE(fn)
     FAILING(X)
+#undef X
+#define X(fn, params, args) TAKE(fn)
+    DESTROYING(X)
 #undef X
     TAKE(EnumeratePhysicalDevices)
     TAKE(GetPhysicalDeviceMemoryProperties2)

@@ -17,6 +17,7 @@ typedef struct fake_vulkan {
     uint64_t memory;      /* bytes that may be allocated in all; 0: no limit */
     uint64_t allocated;   /* bytes now */
     uint32_t allocations; /* now */
+    uint32_t objects;     /* of all other kinds, made and not destroyed */
     uint32_t fast_dot;    /* nonzero: dot products of integers seem to be fast */
     uint32_t submissions;
 } fake_vulkan;

@@ -159,6 +159,7 @@ static bool fail_one(uint64_t n, int32_t result, const llm_token *wanted)
     llm_runtime_destroy(rt);
     test_memory_check(&memory);
     assert_int_equal(fake->allocations, 0);
+    assert_int_equal(fake->objects, 0);
     return reached;
 }
 
@@ -215,6 +216,7 @@ static void test_faults__small_memory(void **state)
     assert_status(rc < 0 ? rc : do_work(&w), LLM_E_MEMORY);
     close_work(&w);
     assert_int_equal(fake->allocations, 0);
+    assert_int_equal(fake->objects, 0);
     assert_works(rt, "cpu", wanted);
     llm_runtime_destroy(rt);
     test_memory_check(&memory);
@@ -246,6 +248,7 @@ static void test_faults__hidden_memory(void **state)
     llm_runtime_destroy(rt);
     test_memory_check(&memory);
     assert_int_equal(fake->allocations, 0);
+    assert_int_equal(fake->objects, 0);
 }
 
 static void test_faults__two_devices(void **state)
