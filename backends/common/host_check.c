@@ -112,33 +112,3 @@ int32_t lhost_run_check(const lhost_bounds *b, const lm_run *run)
          (unsigned)(run->n_rows - next_row));
     return LLM_OK;
 }
-
-/* Steps whose output may lie over an input. */
-static bool may_be_in_place(uint32_t kind)
-{
-    static const uint8_t kinds[] = {LM_STEP_ADD,       LM_STEP_ROW_ADD, LM_STEP_SCALE,
-                                    LM_STEP_NORM,      LM_STEP_ACT_MUL, LM_STEP_ROPE,
-                                    LM_STEP_ALL_REDUCE};
-    for (size_t i = 0; i < sizeof kinds; i++)
-        if (kinds[i] == kind)
-            return true;
-    return false;
-}
-
-static bool is_in_place(const lm_step *s)
-{
-    for (int o = 0; o < LM_STEP_OUTS; o++)
-        for (int i = 0; i < LM_STEP_INS; i++)
-            if (s->out[o] != LM_NONE && s->out[o] == s->in[i])
-                return true;
-    return false;
-}
-
-bool lhost_step_form(const lm_step *step)
-{
-    if (step->kind == LM_STEP_SCAN_STATE && step->u.scan.kind != LM_SCAN_MAMBA2)
-        return false;
-    /* A combination of one part is a multiplication by a column and works in place. */
-    bool one_part = step->kind == LM_STEP_COMBINE && step->u.combine.used == 1;
-    return !is_in_place(step) || may_be_in_place(step->kind) || one_part;
-}

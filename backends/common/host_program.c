@@ -1,6 +1,7 @@
 /* host_program.c - planning, creating and running programs in host memory. */
 #include "backends/common/host_program.h"
 
+#include "backends/common/host_refs.h"
 #include "base/checked.h"
 #include "base/os.h"
 
@@ -19,18 +20,6 @@ int32_t lhost_step_query(lm_device *device, const lm_network *network, const lm_
     if (!lhost_step_form(step))
         return LLM_OK;
     *out = (lm_step_support){LM_SUPPORT_NATIVE, LM_NUMERICS_EXACT | LM_NUMERICS_FAST};
-    return LLM_OK;
-}
-
-static int32_t check_steps(lm_device *device, const lm_program_desc *desc)
-{
-    for (size_t i = 0; i < desc->n_steps; i++) {
-        lm_step_support support;
-        LM_TRY(lhost_step_query(device, desc->network, &desc->steps[i], &support));
-        if (support.support == LM_SUPPORT_NO)
-            return lm_fail(LLM_E_UNSUPPORTED, "the backend '%s' has no step '%s' of this form",
-                           device->backend->name, lm_step_name(desc->steps[i].kind));
-    }
     return LLM_OK;
 }
 
@@ -70,7 +59,7 @@ static int32_t place_slots(lhost_device *d, const lm_program_desc *desc, lm_slot
 
 static int32_t query(lhost_device *d, const lm_program_desc *desc, uint64_t *bytes)
 {
-    LM_TRY(check_steps(&d->base, desc));
+    LM_TRY(lhost_check_steps(&d->base, desc));
     lm_slot_place *places = LM_NEW_ARRAY(&d->books, lm_slot_place, desc->graph->n_slots);
     if (places == NULL)
         return LLM_E_MEMORY;
@@ -136,9 +125,9 @@ static int32_t copy_desc(lm_program *p, const lm_program_desc *desc, const uint3
 static int32_t fill(lhost_device *d, const lhost_lowered *lowered, size_t n_origins, lm_program *p)
 {
     const lm_program_desc *desc = &lowered->desc;
-    LM_TRY(check_steps(&d->base, desc));
+    LM_TRY(lhost_check_steps(&d->base, desc));
+    LM_TRY(lhost_check_refs(desc));
     LM_TRY(copy_desc(p, desc, lowered->origin, n_origins));
-    LM_TRY(lhost_check_refs(p));
     uint64_t slot_bytes;
     layout l;
     LM_TRY(place_slots(d, desc, p->places, &slot_bytes));

@@ -45,9 +45,6 @@ int32_t lhost_slot_read(lm_device *device, lm_queue *queue, lm_program *program,
 void *lhost_slot_host(lm_device *device, lm_program *program, uint32_t slot);
 int32_t lhost_profile(lm_device *device, lm_program *program, bool on, size_t index, uint64_t *ns);
 
-/* Every weight and cache the steps name is there (host_refs.c). */
-int32_t lhost_check_refs(const lm_program *program);
-
 /* A description as it is, or, when it is not to be fused, with its coarse steps lowered. */
 typedef struct lhost_lowered {
     lm_allocator *alloc;

@@ -17,10 +17,6 @@ typedef struct lhost_bounds {
     lhost_group groups[LM_MAX_GROUPS];
 } lhost_bounds;
 
-/* Is the step of a form that the backends here compute: in place only where values are treated one by
- * one, recurrences of the kinds there are? */
-bool lhost_step_form(const lm_step *step);
-
 /* Every count and index of the run lies within bounds (host_check.c). */
 int32_t lhost_run_check(const lhost_bounds *b, const lm_run *run);
 

@@ -1,7 +1,7 @@
 /* cuda_program.c - planning, creating and destroying programs. */
 #include "backends/cuda/program.h"
 
-#include "backends/common/host_run.h"
+#include "backends/common/host_refs.h"
 #include "base/checked.h"
 
 #include <string.h>
@@ -17,52 +17,6 @@ int32_t lcu_step_query(lm_device *device, const lm_network *network, const lm_st
     if (step->kind >= LM_STEP_COUNT || lcu_steps[step->kind].plan == NULL || !lhost_step_form(step))
         return LLM_OK;
     *out = (lm_step_support){LM_SUPPORT_NATIVE, LM_NUMERICS_EXACT | LM_NUMERICS_FAST};
-    return LLM_OK;
-}
-
-static int32_t check_steps(lm_device *device, const lm_program_desc *desc)
-{
-    for (size_t i = 0; i < desc->n_steps; i++) {
-        lm_step_support support;
-        LM_TRY(lcu_step_query(device, desc->network, &desc->steps[i], &support));
-        if (support.support == LM_SUPPORT_NO)
-            return lm_fail(LLM_E_UNSUPPORTED, "the backend '%s' has no step '%s' of this form",
-                           device->backend->name, lm_step_name(desc->steps[i].kind));
-    }
-    return LLM_OK;
-}
-
-typedef struct refs {
-    const lm_program_desc *desc;
-    uint32_t missing;
-} refs;
-
-static void check_weight(void *user, uint32_t weight)
-{
-    refs *r = user;
-    if (weight >= r->desc->network->n_weights || r->desc->weights[weight] == NULL)
-        r->missing = weight;
-}
-
-/* Every weight and cache that steps name is there. */
-static int32_t check_refs(const lm_program_desc *desc)
-{
-    for (size_t i = 0; i < desc->n_steps; i++) {
-        const lm_step *s = &desc->steps[i];
-        refs r = {desc, LM_NONE};
-        lm_step_each_weight(s, check_weight, &r);
-        if (r.missing != LM_NONE)
-            return lm_fail(LLM_E_INVALID, "step '%s' names weight %u, which is not on this device",
-                           lm_step_name(s->kind), (unsigned)r.missing);
-        uint32_t entry = lm_step_cache(s);
-        if (entry == LM_NONE)
-            continue;
-        const lm_cache *c = desc->caches[desc->network->caches[entry].group];
-        if (c == NULL || entry >= c->base.n_entries || c->base.member_of[entry] == LM_NONE)
-            return lm_fail(LLM_E_INVALID,
-                           "step '%s' names cache entry %u, which is not on this device",
-                           lm_step_name(s->kind), (unsigned)entry);
-    }
     return LLM_OK;
 }
 
@@ -139,7 +93,7 @@ static int32_t plan_layout(lcu_device *d, const lm_program_desc *desc, lm_slot_p
 int32_t lcu_program_query(lm_device *device, const lm_program_desc *desc, uint64_t *bytes)
 {
     lcu_device *d = (lcu_device *)device;
-    LM_TRY(check_steps(device, desc));
+    LM_TRY(lhost_check_steps(device, desc));
     lm_slot_place *places = LM_NEW_ARRAY(&d->books, lm_slot_place, desc->graph->n_slots);
     if (places == NULL)
         return LLM_E_MEMORY;
@@ -246,8 +200,8 @@ static int32_t fill(lcu_device *d, const lm_program_desc *desc, lm_program *p)
 int32_t lcu_program_create(lm_device *device, const lm_program_desc *desc, lm_program **out)
 {
     lcu_device *d = (lcu_device *)device;
-    LM_TRY(check_steps(device, desc));
-    LM_TRY(check_refs(desc));
+    LM_TRY(lhost_check_steps(device, desc));
+    LM_TRY(lhost_check_refs(desc));
     LM_TRY(lcu_enter(d));
     lm_program *p = LM_NEW(&d->books, lm_program);
     if (p == NULL)

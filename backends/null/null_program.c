@@ -1,5 +1,6 @@
 /* null_program.c - programs of the null backend: what they would take, and the slots that cross
  * their borders. A read is filled by a wait, not before: the bytes are spoiled until then. */
+#include "backends/common/host_refs.h"
 #include "backends/null/null_device.h"
 
 #include <string.h>
@@ -67,33 +68,13 @@ static int32_t make_slots(lm_program *p, const uint32_t *list, uint32_t count)
     return LLM_OK;
 }
 
-typedef struct missing {
-    const lm_program_desc *desc;
-    uint32_t weight;
-} missing;
-
-static void find_missing(void *user, uint32_t weight)
-{
-    missing *m = user;
-    if (weight >= m->desc->network->n_weights || m->desc->weights[weight] == NULL)
-        m->weight = weight;
-}
-
 static int32_t check_steps(lnull_device *d, const lm_program_desc *desc)
 {
     for (size_t i = 0; i < desc->n_steps; i++) {
-        const lm_step *step = &desc->steps[i];
-        lm_check(step->kind < LM_STEP_COUNT && (d->coarse || !lm_step_is_coarse(step->kind)));
-        missing m = {desc, LM_NONE};
-        lm_step_each_weight(step, find_missing, &m);
-        uint32_t cache = lm_step_cache(step);
-        bool stored = cache == LM_NONE || desc->caches[desc->network->caches[cache].group] != NULL;
-        if (m.weight != LM_NONE || !stored)
-            return lm_fail(LLM_E_INVALID,
-                           "step '%s' names weight %u or cache %u, not on this device",
-                           lm_step_name(step->kind), (unsigned)m.weight, (unsigned)cache);
+        uint32_t kind = desc->steps[i].kind;
+        lm_check(kind < LM_STEP_COUNT && (d->coarse || !lm_step_is_coarse(kind)));
     }
-    return LLM_OK;
+    return lhost_check_refs(desc);
 }
 
 static int32_t fill(const lm_program_desc *desc, lm_program *p)

@@ -2,7 +2,6 @@
  * want. The same families plan for a query, where nothing has an address yet. */
 #include "backends/vulkan/program.h"
 
-#include "backends/common/host_run.h"
 #include "base/checked.h"
 
 #include <string.h>
@@ -198,69 +197,10 @@ int32_t lvk_plan_dispatch(lvk_plan *p, const lvk_dispatch *d)
 
 /* --- all steps -------------------------------------------------------------------------------- */
 
-bool lvk_takes_step(const lvk_device *d, const lm_network *n, const lm_step *step,
-                    uint32_t *numerics)
-{
-    if (step->kind >= LM_STEP_COUNT || lvk_steps[step->kind].plan == NULL || !lhost_step_form(step))
-        return false;
-    const lvk_step_class *class = &lvk_steps[step->kind];
-    *numerics = class->numerics;
-    return class->takes == NULL || class->takes(&d->features, n, step);
-}
-
-typedef struct weights {
-    const lm_program_desc *desc;
-    uint32_t missing;
-} weights;
-
-static void check_weight(void *user, uint32_t weight)
-{
-    weights *w = user;
-    if (weight >= w->desc->network->n_weights || w->desc->weights[weight] == NULL)
-        w->missing = weight;
-}
-
-static int32_t check_cache(const lm_program_desc *desc, const lm_step *s, uint32_t entry)
-{
-    if (entry == LM_NONE)
-        return LLM_OK;
-    lm_check(entry < desc->network->n_caches);
-    uint32_t group = desc->network->caches[entry].group,
-             window = desc->network->groups[group].window;
-    const lvk_cache *c = desc->caches == NULL ? NULL : lvk_cache_of(desc->caches[group]);
-    if (c == NULL || entry >= c->base.n_entries || c->base.member_of[entry] == LM_NONE)
-        return lm_fail(LLM_E_INVALID, "step '%s' names cache entry %u, which is not on this device",
-                       lm_step_name(s->kind), (unsigned)entry);
-    bool state = s->kind == LM_STEP_CONV_STATE || s->kind == LM_STEP_SCAN_STATE;
-    lm_check(state == (c->base.kind == LM_CACHE_STATE));
-    /* Pages behind a group's window are gone, so no step may look further back. */
-    if (s->kind == LM_STEP_ATTN_PAGED && window != 0)
-        lm_check(s->u.attn.window != 0 && s->u.attn.window <= window);
-    return LLM_OK;
-}
-
-int32_t lvk_check_refs(const lm_program_desc *desc)
-{
-    for (size_t i = 0; i < desc->n_steps; i++) {
-        const lm_step *s = &desc->steps[i];
-        weights w = {desc, LM_NONE};
-        lm_step_each_weight(s, check_weight, &w);
-        if (w.missing != LM_NONE)
-            return lm_fail(LLM_E_INVALID, "step '%s' names weight %u, which is not on this device",
-                           lm_step_name(s->kind), (unsigned)w.missing);
-        LM_TRY(check_cache(desc, s, lm_step_cache(s)));
-    }
-    return LLM_OK;
-}
-
 static int32_t plan_steps(lvk_plan *p)
 {
     for (p->step = 0; p->step < p->desc->n_steps; p->step++) {
         const lm_step *step = &p->desc->steps[p->step];
-        uint32_t numerics;
-        if (!lvk_takes_step(p->device, p->desc->network, step, &numerics))
-            return lm_fail(LLM_E_UNSUPPORTED, "the backend 'vulkan' has no step '%s' of this form",
-                           lm_step_name(step->kind));
         p->scratch = 0;
         LM_TRY(lvk_steps[step->kind].plan(p, step));
         LM_TRY(p->status);

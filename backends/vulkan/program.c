@@ -1,6 +1,7 @@
 /* program.c - planning, creating and running programs, and the slots that cross their border. */
 #include "backends/vulkan/program.h"
 
+#include "backends/common/host_refs.h"
 #include "backends/common/host_run.h"
 #include "base/checked.h"
 
@@ -9,10 +10,13 @@
 int32_t lvk_step_query(lm_device *device, const lm_network *network, const lm_step *step,
                        lm_step_support *out)
 {
-    uint32_t numerics;
+    const lvk_features *has = &((const lvk_device *)device)->features;
     *out = (lm_step_support){LM_SUPPORT_NO, 0};
-    if (lvk_takes_step((const lvk_device *)device, network, step, &numerics))
-        *out = (lm_step_support){LM_SUPPORT_NATIVE, numerics};
+    if (step->kind >= LM_STEP_COUNT || !lhost_step_form(step))
+        return LLM_OK;
+    const lvk_step_class *class = &lvk_steps[step->kind];
+    if (class->plan != NULL && (class->takes == NULL || class->takes(has, network, step)))
+        *out = (lm_step_support){LM_SUPPORT_NATIVE, class->numerics};
     return LLM_OK;
 }
 
@@ -20,6 +24,7 @@ int32_t lvk_program_query(lm_device *device, const lm_program_desc *desc, uint64
 {
     lvk_device *d = (lvk_device *)device;
     lvk_sizes sizes;
+    LM_TRY(lhost_check_steps(device, desc));
     lm_slot_place *places = LM_NEW_ARRAY(&d->books, lm_slot_place, desc->graph->n_slots);
     if (places == NULL)
         return LLM_E_MEMORY;
@@ -137,7 +142,8 @@ int32_t lvk_program_create(lm_device *device, const lm_program_desc *desc, lm_pr
 {
     lvk_device *d = (lvk_device *)device;
     LM_TRY(lvk_alive(d));
-    LM_TRY(lvk_check_refs(desc));
+    LM_TRY(lhost_check_steps(device, desc));
+    LM_TRY(lhost_check_refs(desc));
     lvk_program *p = LM_NEW(&d->books, lvk_program);
     if (p == NULL)
         return LLM_E_MEMORY;

@@ -110,10 +110,6 @@ int32_t lvk_measure(lvk_device *d, const lm_program_desc *desc, lm_slot_place *p
                     lvk_sizes *out);
 /* Fills p->ops and the arguments, with the regions already taken. */
 int32_t lvk_plan_program(lvk_program *p, const lm_program_desc *desc, const lvk_sizes *sizes);
-bool lvk_takes_step(const lvk_device *d, const lm_network *n, const lm_step *step,
-                    uint32_t *numerics);
-/* Every weight and cache that steps name is there. */
-int32_t lvk_check_refs(const lm_program_desc *desc);
 
 /* --- recording (commands.c) ------------------------------------------------------------------- */
 

@@ -23,6 +23,9 @@ extern const rig_cases cases_linear, cases_values, cases_attn, cases_moe, cases_
 /* Everything above; NULL after the last. */
 const rig_case *case_at(size_t index);
 
+/* Builds the one of that name on an empty model; fails the test when there is none. */
+void case_build(rig_model *m, const char *name, uint64_t seed);
+
 /* Coarse steps, which are not in the list above; NULL after the last. */
 const rig_case *case_block_at(size_t index);
 

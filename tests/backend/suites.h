@@ -22,6 +22,7 @@ void suite_match(suite *s);  /* against ref */
 void suite_exact(suite *s);  /* the same bits whatever the schedule */
 void suite_fused(suite *s);  /* the same bits for coarse steps and their primitives */
 void suite_cache(suite *s);  /* pages */
-void suite_memory(suite *s); /* promises, failures, refusals */
+void suite_memory(suite *s); /* promises, failures */
+void suite_refused(suite *s);
 
 #endif

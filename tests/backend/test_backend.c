@@ -75,6 +75,7 @@ int main(int argc, char **argv)
     if (!suite_fast) {
         suite_cache(&s);
         suite_memory(&s);
+        suite_refused(&s);
     }
     keep_only(&s, only, without);
     int failed =

@@ -5,18 +5,8 @@
 #include "backends/null/null.h"
 
 #include <stdlib.h>
-#include <string.h>
 
-static void build(rig_model *m, const char *name)
-{
-    const rig_case *c = NULL;
-    for (size_t i = 0; case_at(i) != NULL; i++)
-        if (strcmp(case_at(i)->name, name) == 0)
-            c = case_at(i);
-    assert_non_null(c);
-    rig_model_init(m, 61);
-    c->build(m, c->variant);
-}
+enum { SEED = 61 };
 
 static const uint32_t lengths[RIG_SEQS] = {70, 3, 41, 0};
 
@@ -30,7 +20,7 @@ static void schedules_agree(void **state)
         {1, 16, false, true}, {7, 16, true, true}, {32, 128, true, false}, {13, 32, false, false}};
     rig_model m;
     rig whole, other;
-    build(&m, *state);
+    case_build(&m, *state, SEED);
     rig_options o = {.backend = "null"};
     rig_open(&whole, &m, &o);
     rig_feed(&whole, lengths, 80, false);
@@ -84,7 +74,7 @@ static void mistakes_show(void **state)
     rig_model m;
     rig right, wrong;
     (void)state;
-    build(&m, "model F32");
+    case_build(&m, "model F32", SEED);
     rig_options o = {.backend = "null", .page_tokens = 16};
     rig_open(&right, &m, &o);
     assert_ok(rig_run(&right, start, 1));
@@ -135,7 +125,7 @@ static void deep_mistakes_are_refused(void **state)
     for (size_t i = 0; i < sizeof tries / sizeof tries[0]; i++) {
         rig_model m;
         rig r;
-        build(&m, tries[i].name);
+        case_build(&m, tries[i].name, SEED);
         rig_options o = {.backend = "null"};
         rig_open(&r, &m, &o);
         assert_status(rig_run_changed(&r, start, 2, tries[i].mistake, NULL), LLM_E_INVALID);
@@ -156,7 +146,7 @@ static void unwritten_pages_are_refused(void **state)
     rig_model m;
     rig r;
     (void)state;
-    build(&m, "model F32");
+    case_build(&m, "model F32", SEED);
     rig_options o = {.backend = "null"};
     rig_open(&r, &m, &o);
     assert_ok(rig_run(&r, start, 1));
@@ -173,7 +163,7 @@ static void fails_when_told(void **state)
     rig_model m;
     rig r;
     (void)state;
-    build(&m, "model F32");
+    case_build(&m, "model F32", SEED);
     rig_options o = {.backend = "null"};
     rig_open(&r, &m, &o);
     lnull_fail(r.device, LNULL_PROGRAM_RUN, 2, LLM_E_NUMERIC);
@@ -200,7 +190,7 @@ static void records_calls(void **state)
     rig r;
     lnull_record list[LNULL_RECORDS];
     (void)state;
-    build(&m, "model F32");
+    case_build(&m, "model F32", SEED);
     rig_options o = {.backend = "null"};
     rig_open(&r, &m, &o);
     assert_int_equal(lnull_count(r.device, LNULL_WEIGHT_LOAD), m.network.n_weights);
@@ -290,7 +280,7 @@ static void reads_wait(void **state)
     rig r;
     uint64_t ticket;
     (void)state;
-    build(&m, "model F32");
+    case_build(&m, "model F32", SEED);
     rig_options o = {.backend = "null"};
     rig_open(&r, &m, &o);
     assert_ok(rig_run(&r, part, 1));

@@ -49,15 +49,3 @@ double tolerance_of(const rig_case *c, bool fast)
     fail_msg("the table of tolerances has no '%s'", lm_step_name(c->kind));
     return 0;
 }
-
-const rig_case *case_at(size_t index)
-{
-    const rig_cases *const families[] = {&cases_linear, &cases_values, &cases_attn,
-                                         &cases_moe,    &cases_state,  &cases_model};
-    for (size_t f = 0; f < sizeof families / sizeof families[0]; f++) {
-        if (index < families[f]->count)
-            return &families[f]->list[index];
-        index -= families[f]->count;
-    }
-    return NULL;
-}

@@ -26,23 +26,6 @@ static int find_fake(void **state)
     return 0;
 }
 
-static const rig_case *case_named(const char *name)
-{
-    const rig_case *c;
-    for (size_t i = 0; (c = case_at(i)) != NULL; i++)
-        if (strcmp(c->name, name) == 0)
-            return c;
-    fail_msg("there is no case '%s'", name);
-    return NULL;
-}
-
-static void build(rig_model *m)
-{
-    const rig_case *c = case_named("model Q8_0");
-    rig_model_init(m, 51);
-    c->build(m, c->variant);
-}
-
 static const rig_part first[] = {{0, 9}, {1, 1}}, next[] = {{0, 1}, {1, 1}};
 
 /* All a host does: open, load, run, read, move pages, profile. */
@@ -125,7 +108,7 @@ static void every_call(int error)
 {
     rig_model m;
     uint64_t n = 1;
-    build(&m);
+    case_build(&m, "model Q8_0", 51);
     while (fails_at(&m, n, error))
         n++;
     assert_true(n > 100);
@@ -151,7 +134,7 @@ static void test_faults__processor_goes_on(void **state)
     rig_model m;
     rig lost, cpu;
     (void)state;
-    build(&m);
+    case_build(&m, "model Q8_0", 51);
     (void)new_machine(true);
     rig_options o = {.backend = "cuda"}, p = {.backend = "cpu"};
     rig_open(&lost, &m, &o);
@@ -205,7 +188,7 @@ static void test_faults__recordings(void **state)
     rig_model m;
     rig r;
     (void)state;
-    build(&m);
+    case_build(&m, "model Q8_0", 51);
     (void)new_machine(true);
     rig_options o = {.backend = "cuda"};
     rig_open(&r, &m, &o);

@@ -3,18 +3,6 @@
 #include "backend/cases.h"
 #include "backends/vulkan/program.h"
 
-#include <string.h>
-
-static const rig_case *case_named(const char *name)
-{
-    const rig_case *c;
-    for (size_t i = 0; (c = case_at(i)) != NULL; i++)
-        if (strcmp(c->name, name) == 0)
-            return c;
-    fail_msg("there is no case '%s'", name);
-    return NULL;
-}
-
 /* As rig_open, with so many operations in one submission. */
 static void open_cut(rig *r, const rig_model *m, uint64_t flops)
 {
@@ -38,13 +26,11 @@ static uint32_t most_parts(const rig *r)
 static void test_submissions__same_bits(void **state)
 {
     static const uint64_t flops[] = {1, 2000000};
-    const rig_case *c = case_named("model F32");
     rig_model m;
     rig whole, cut;
     uint32_t before = UINT32_MAX;
     (void)state;
-    rig_model_init(&m, 61);
-    c->build(&m, c->variant);
+    case_build(&m, "model F32", 61);
     rig_options o = {.backend = "vulkan"};
     rig_open(&whole, &m, &o);
     rig_feed_mixed(&whole);
@@ -65,13 +51,11 @@ static void test_submissions__same_bits(void **state)
 static void test_submissions__tickets(void **state)
 {
     static const rig_part part[] = {{0, 9}};
-    const rig_case *c = case_named("model F32");
     rig_model m;
     rig r;
     uint64_t ticket;
     (void)state;
-    rig_model_init(&m, 62);
-    c->build(&m, c->variant);
+    case_build(&m, "model F32", 62);
     open_cut(&r, &m, 1);
     assert_ok(rig_run(&r, part, 1));
     assert_ok(r.backend->queue_signal(r.device, r.queue, &ticket));
@@ -85,13 +69,11 @@ static void test_submissions__tickets(void **state)
 static void test_submissions__profile(void **state)
 {
     static const rig_part part[] = {{0, 33}};
-    const rig_case *c = case_named("model F32");
     rig_model m;
     rig timed, plain;
     uint64_t ns, total = 0;
     (void)state;
-    rig_model_init(&m, 63);
-    c->build(&m, c->variant);
+    case_build(&m, "model F32", 63);
     rig_options o = {.backend = "vulkan"};
     rig_open(&timed, &m, &o);
     rig_open(&plain, &m, &o);
