@@ -37,7 +37,8 @@ static void describe_group(rig *r, uint32_t group)
         if (n->caches[i].group == group)
             r->members[group][count++] = i;
     bool state = n->groups[group].kind == LM_CACHE_STATE;
-    r->max_pages[group] = state ? 2 * RIG_SEQS : RIG_SEQS * (RIG_CONTEXT / r->o.page_tokens + 1);
+    r->max_pages[group] =
+        state ? 2 * r->o.n_seqs : r->o.n_seqs * (r->o.context / r->o.page_tokens + 1);
     *d = (lm_cache_desc){.entries = n->caches,
                          .n_entries = (uint32_t)n->n_caches,
                          .members = r->members[group],
@@ -65,8 +66,8 @@ static void describe_program(rig *r)
                                 .n_outputs = r->m->n_outputs,
                                 .weights = r->weights,
                                 .caches = r->caches,
-                                .limits = {r->o.max_rows, r->o.max_rows, RIG_SEQS},
-                                .context = RIG_CONTEXT,
+                                .limits = {r->o.max_rows, r->o.max_rows, r->o.n_seqs},
+                                .context = r->o.context,
                                 .numerics = r->o.fast ? LM_NUMERICS_FAST : LM_NUMERICS_EXACT,
                                 .fused = !r->o.unfused};
 }
@@ -74,13 +75,13 @@ static void describe_program(rig *r)
 static void prepare_seqs(rig *r)
 {
     const lm_network *n = &r->m->network;
-    for (uint32_t s = 0; s < RIG_SEQS; s++) {
+    for (uint32_t s = 0; s < r->o.n_seqs; s++) {
         r->seqs[s].state = LM_NONE;
         for (uint32_t g = 0; g < n->n_groups; g++)
-            r->seqs[s].pages[g] = grab(RIG_CONTEXT / 16 + 1, sizeof(uint32_t));
+            r->seqs[s].pages[g] = grab(r->o.context / 16 + 1, sizeof(uint32_t));
         for (uint32_t o = 0; o < r->m->n_outputs; o++) {
             uint32_t width = r->m->graph.slots[r->m->outputs[o].slot].width;
-            r->seqs[s].results[o] = grab((size_t)RIG_CONTEXT * width, sizeof(float));
+            r->seqs[s].results[o] = grab((size_t)r->o.context * width, sizeof(float));
         }
     }
     for (uint32_t g = 0; g < n->n_groups; g++) {
@@ -102,6 +103,8 @@ void rig_prepare(rig *r, const rig_model *m, const rig_options *o)
     r->o = *o;
     r->o.page_tokens = o->page_tokens == 0 ? 32 : o->page_tokens;
     r->o.max_rows = o->max_rows == 0 ? 80 : o->max_rows;
+    r->o.n_seqs = o->n_seqs == 0 ? 4 : o->n_seqs;
+    r->o.context = o->context == 0 ? RIG_CONTEXT : o->context;
     test_memory_init(&r->memory);
     r->host = (lm_host){.allocator = test_memory_host(&r->memory),
                         .threads = o->threads == 0 ? 1 : o->threads,
@@ -224,7 +227,7 @@ void rig_close(rig *r)
     lm_graph_finish(&r->lowered, r->m->network.alloc);
     for (uint32_t g = 0; g < r->m->network.n_groups; g++)
         free(r->free_pages[g]);
-    for (uint32_t s = 0; s < RIG_SEQS; s++) {
+    for (uint32_t s = 0; s < r->o.n_seqs; s++) {
         for (uint32_t g = 0; g < r->m->network.n_groups; g++)
             free(r->seqs[s].pages[g]);
         for (uint32_t o = 0; o < r->m->n_outputs; o++)
@@ -261,8 +264,8 @@ static double magnitude(const rig *r, uint32_t output)
 {
     uint32_t width = r->m->graph.slots[r->m->outputs[output].slot].width;
     double largest = 0;
-    for (uint32_t s = 0; s < RIG_SEQS; s++) {
-        for (uint32_t p = 0; p < RIG_CONTEXT; p++) {
+    for (uint32_t s = 0; s < r->o.n_seqs; s++) {
+        for (uint32_t p = 0; p < r->o.context; p++) {
             if (!r->seqs[s].have[output][p])
                 continue;
             for (uint32_t c = 0; c < width; c++) {
@@ -289,8 +292,8 @@ static void each_pair(const rig *got, const rig *wanted, const char *what,
     for (uint32_t o = 0; o < got->m->n_outputs; o++) {
         uint32_t width = got->m->graph.slots[got->m->outputs[o].slot].width;
         double scale = is_i32(got, o) ? 0 : magnitude(wanted, o); /* 0: equal or not */
-        for (uint32_t s = 0; s < RIG_SEQS; s++) {
-            for (uint32_t p = 0; p < RIG_CONTEXT; p++) {
+        for (uint32_t s = 0; s < got->o.n_seqs; s++) {
+            for (uint32_t p = 0; p < got->o.context; p++) {
                 if (!got->seqs[s].have[o][p] || !wanted->seqs[s].have[o][p])
                     continue;
                 char where[128];

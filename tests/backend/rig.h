@@ -12,8 +12,8 @@
 
 #define RIG_WEIGHTS 32
 
-#define RIG_SLOTS   8 /* that cross the border */
-#define RIG_SEQS    4
+#define RIG_SLOTS   8  /* that cross the border */
+#define RIG_SEQS    16 /* at most; see rig_options */
 #define RIG_CONTEXT 1200
 
 /* --- the model -------------------------------------------------------------------------------- */
@@ -69,6 +69,7 @@ bool rig_tree_sees(uint32_t row, uint32_t other);    /* rows of one run and sequ
 typedef struct rig_options {
     const char *backend;
     uint32_t threads, page_tokens; /* 0: 1, 32 */
+    uint32_t n_seqs, context;      /* 0: 4, RIG_CONTEXT */
     uint32_t k_format, v_format;   /* F32 is 0 */
     uint64_t shuffle;              /* order in which pages are given out */
     bool mapped;                   /* weights in place */

@@ -227,7 +227,7 @@ void rig_feed(rig *r, const uint32_t lengths[RIG_SEQS], uint32_t chunk, bool tog
     while (more) {
         rig_part parts[RIG_SEQS];
         uint32_t n = 0;
-        for (uint32_t s = 0; s < RIG_SEQS && (together || n == 0); s++) {
+        for (uint32_t s = 0; s < r->o.n_seqs && (together || n == 0); s++) {
             uint32_t left = lengths[s] - r->seqs[s].length;
             if (left > 0)
                 parts[n++] = (rig_part){s, left < chunk ? left : chunk};

@@ -119,6 +119,31 @@ static void forget_spoiled(rig *r, uint32_t outputs, uint32_t seq, uint32_t from
             r->seqs[seq].have[o][p] = false;
 }
 
+/* A full batch: sixteen sequences at once, in parts and row by row, against each by itself. */
+static void same_bits_sixteen(void **state)
+{
+    const rig_case *c = *state;
+    static const uint32_t lengths[RIG_SEQS] = {7, 1, 2, 5, 9, 12, 2, 11, 3, 8, 3, 10, 8, 4, 6, 13};
+    static const uint32_t chunks[] = {128, 7, 1};
+    rig_model m;
+    rig alone;
+    rig_model_init(&m, 25);
+    c->build(&m, c->variant);
+    settings s = {LM_F32, LM_F16, 0};
+    rig_options o = {.threads = 2, .n_seqs = RIG_SEQS, .context = 64};
+    open_with(&alone, &m, o, &s);
+    rig_feed(&alone, lengths, 128, false);
+    for (size_t i = 0; i < (c->whole ? 1 : sizeof chunks / sizeof chunks[0]); i++) {
+        rig full;
+        open_with(&full, &m, o, &s);
+        rig_feed(&full, lengths, chunks[i], true);
+        rig_same(&full, &alone, "sixteen sequences");
+        rig_close(&full);
+    }
+    rig_close(&alone);
+    rig_model_finish(&m);
+}
+
 /* A NaN in one row reaches neither the rows before it nor other sequences. */
 static void nan_stays(void **state)
 {
@@ -169,6 +194,8 @@ void suite_exact(suite *s)
     for (size_t i = 0; (c = case_at(i)) != NULL; i++) {
         suite_add(s, suite_fast ? repeats : same_bits, c, suite_fast ? "repeats" : "same bits",
                   c->name);
+        if (!suite_fast)
+            suite_add(s, same_bits_sixteen, c, "same bits, sixteen", c->name);
         if (!c->whole)
             suite_add(s, nan_stays, c, "NaN stays", c->name);
         if (c->kind == LM_STEP_ATTN_PAGED && !c->whole && !suite_fast)

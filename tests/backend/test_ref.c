@@ -34,7 +34,7 @@ static void compare(const rig *r, const rig_case *c)
     for (uint32_t output = 0; output < r->m->n_outputs; output++) {
         double worst = 0, largest = 0;
         uint32_t rows = 0;
-        for (uint32_t s = 0; s < RIG_SEQS; s++) {
+        for (uint32_t s = 0; s < r->o.n_seqs; s++) {
             if (r->seqs[s].length == 0)
                 continue;
             oracle o;
