@@ -16,7 +16,8 @@ int32_t lhost_layout_check(const lm_cache_desc *desc)
         return lm_fail(LLM_E_INVALID, "a cache of no pages or no members");
     if (is_state(desc))
         return LLM_OK;
-    if (!lm_is_pow2(desc->page_tokens) || desc->page_tokens < 16 || desc->page_tokens > 128)
+    if (!lm_is_pow2(desc->page_tokens) || desc->page_tokens < LHOST_SMALLEST_PAGE ||
+        desc->page_tokens > LHOST_LARGEST_PAGE)
         return lm_fail(LLM_E_INVALID, "pages of %u tokens; wanted 16, 32, 64 or 128",
                        (unsigned)desc->page_tokens);
     if (desc->k_format->encode == NULL || desc->v_format->encode == NULL ||

@@ -5,6 +5,10 @@
 
 #include "backend/backend.h"
 
+/* Tokens that a page may have, and powers of two between. */
+#define LHOST_SMALLEST_PAGE 16u
+#define LHOST_LARGEST_PAGE  128u
+
 /* Half of a member: its keys or its values; its convolution or its scan. */
 typedef struct lhost_part {
     const lm_format *format;

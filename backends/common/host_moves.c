@@ -13,19 +13,12 @@ static uint8_t *row_at(const lhost_run *r, uint32_t slot, uint32_t row)
     return (uint8_t *)lhost_slot(r, slot) + (size_t)row * lhost_width(r, slot) * VALUE_BYTES;
 }
 
-static int32_t table_row(const lhost_run *r, const lm_step *step, uint32_t row, uint32_t *index)
+/* The run was proved to stay within the table. */
+static uint32_t table_row(const lhost_run *r, const lm_step *step, uint32_t row)
 {
-    const lm_weight *table = lhost_weight(r, step->u.embed.weight);
-    uint32_t wanted = 0;
-    if (step->u.embed.source == LM_EMBED_TOKENS)
-        wanted = (uint32_t)r->run->tokens[row];
-    else if (step->u.embed.source == LM_EMBED_POSITIONS)
-        wanted = r->run->positions[(size_t)row * 4];
-    if (wanted >= table->rows)
-        return lm_fail(LLM_E_INVALID, "row %u asks for entry %u of a table of %u", (unsigned)row,
-                       (unsigned)wanted, (unsigned)table->rows);
-    *index = wanted;
-    return LLM_OK;
+    return step->u.embed.source == LM_EMBED_TOKENS      ? (uint32_t)r->run->tokens[row]
+           : step->u.embed.source == LM_EMBED_POSITIONS ? r->run->positions[(size_t)row * 4]
+                                                        : 0;
 }
 
 int32_t lhost_run_embed(lhost_run *r, const lm_step *step)
@@ -34,15 +27,14 @@ int32_t lhost_run_embed(lhost_run *r, const lm_step *step)
     float scale = step->u.embed.scale == 0 ? 1 : step->u.embed.scale;
     uint32_t width = lhost_width(r, step->out[0]), rows = lhost_rows(r, step->out[0]);
     for (uint32_t i = 0; i < rows; i++) {
-        uint32_t row = lhost_run_row(r, step->out[0], i), index = 0;
+        uint32_t row = lhost_run_row(r, step->out[0], i);
         float *out = (float *)(void *)row_at(r, step->out[0], i);
         /* The host's own embeddings are taken as they are. */
         if (step->u.embed.source == LM_EMBED_TOKENS && r->run->tokens[row] < 0) {
             memcpy(out, r->run->embeddings + (size_t)row * width, width * sizeof *out);
             continue;
         }
-        LM_TRY(table_row(r, step, row, &index));
-        table->format->decode(lhost_weight_row(table, 0, index), out, width);
+        table->format->decode(lhost_weight_row(table, 0, table_row(r, step, row)), out, width);
         if (scale != 1)
             for (uint32_t c = 0; c < width; c++)
                 out[c] *= scale;

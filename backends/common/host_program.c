@@ -98,11 +98,9 @@ static int32_t copy_desc(lm_program *p, const lm_program_desc *desc, const uint3
                          size_t n_origins)
 {
     const lm_graph *g = desc->graph;
-    p->network = desc->network;
+    LM_TRY(lhost_bounds_init(&p->books, desc, &p->bounds));
     p->n_steps = desc->n_steps;
     p->n_slots = g->n_slots;
-    p->limits = desc->limits;
-    p->context = desc->context;
     p->n_inputs = desc->n_inputs;
     p->steps = copy_array(&p->books, desc->steps, desc->n_steps, sizeof *p->steps);
     p->slots = copy_array(&p->books, g->slots, g->n_slots, sizeof *p->slots);
@@ -185,22 +183,12 @@ static int32_t run_step(lhost_run *r)
     return LLM_OK;
 }
 
-static int32_t check_run(const lm_program *p, const lm_run *run)
-{
-    lhost_bounds b = {.network = p->network, .limits = p->limits, .context = p->context};
-    for (uint32_t g = 0; g < p->network->n_groups; g++)
-        if (p->caches[g] != NULL)
-            b.groups[g] = (lhost_group){p->caches[g]->base.kind, p->caches[g]->base.page_tokens,
-                                        p->caches[g]->base.n_pages};
-    return lhost_run_check(&b, run);
-}
-
 int32_t lhost_program_run(lm_device *device, lm_queue *queue, lm_program *program,
                           const lm_run *run)
 {
     lhost_run r = {(lhost_device *)device, program, run, 0};
     (void)queue;
-    LM_TRY(check_run(program, run));
+    LM_TRY(lhost_run_check(&program->bounds, run));
     if (program->profiling)
         memset(program->step_ns, 0, program->n_origins * sizeof *program->step_ns);
     if (r.device->kind->begin != NULL)
@@ -214,22 +202,12 @@ int32_t lhost_program_run(lm_device *device, lm_queue *queue, lm_program *progra
     return LLM_OK;
 }
 
-static int32_t check_slot(const lm_program *p, uint32_t slot, size_t size)
-{
-    if (slot >= p->n_slots || p->places[slot].offset == UINT64_MAX)
-        return lm_fail(LLM_E_INVALID, "slot %u is not used by this program", (unsigned)slot);
-    if (size > p->places[slot].bytes)
-        return lm_fail(LLM_E_INVALID, "%llu bytes for slot %u of %llu", (unsigned long long)size,
-                       (unsigned)slot, (unsigned long long)p->places[slot].bytes);
-    return LLM_OK;
-}
-
 int32_t lhost_slot_write(lm_device *device, lm_queue *queue, lm_program *program, uint32_t slot,
                          const void *from, size_t size)
 {
     (void)device;
     (void)queue;
-    LM_TRY(check_slot(program, slot, size));
+    LM_TRY(lhost_slot_check(program->places, program->n_slots, slot, size));
     memcpy(program->workspace + program->places[slot].offset, from, size);
     return LLM_OK;
 }
@@ -239,7 +217,7 @@ int32_t lhost_slot_read(lm_device *device, lm_queue *queue, lm_program *program,
 {
     (void)device;
     (void)queue;
-    LM_TRY(check_slot(program, slot, size));
+    LM_TRY(lhost_slot_check(program->places, program->n_slots, slot, size));
     memcpy(into, program->workspace + program->places[slot].offset, size);
     return LLM_OK;
 }

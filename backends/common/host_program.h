@@ -10,7 +10,7 @@
 
 struct lm_program {
     lm_arena books; /* all arrays below */
-    const lm_network *network;
+    lhost_bounds bounds;
     lm_step *steps;
     size_t n_steps;
     uint32_t *tags;    /* [n_steps] see lhost_kind.plan */
@@ -24,8 +24,6 @@ struct lm_program {
     lm_cache *caches[LM_MAX_GROUPS];
     uint32_t *inputs;
     uint32_t n_inputs;
-    lm_row_limits limits;
-    uint32_t context;
     bool profiling;
     uint8_t *workspace; /* slots, then scratch, then what `plan` asked for */
     uint64_t workspace_bytes, scratch_at, extra_at;
@@ -115,7 +113,7 @@ typedef struct lhost_view {
 
 static inline lhost_view lhost_view_of(const lhost_run *r, uint32_t entry, uint32_t seq)
 {
-    uint32_t group = r->program->network->caches[entry].group;
+    uint32_t group = r->program->bounds.network->caches[entry].group;
     const lm_cache *c = r->program->caches[group];
     return (lhost_view){c, &c->base.members[c->base.member_of[entry]],
                         &r->run->seqs[seq].groups[group], group};

@@ -411,7 +411,7 @@ void lcpu_attn_into(lhost_run *r, const lm_attn *a, uint32_t slot, float *out, v
              .sinks = lhost_vector(r, a->sinks),
              .out = out};
     lcpu_carve c = {scratch, 0};
-    carve(&j, rows, r->program->context, &c);
+    carve(&j, rows, r->program->bounds.context, &c);
     find_blocks(&j, rows);
     find_direct(&j);
     if (j.n_splits == 1 || rows > SPLIT_ROWS) {

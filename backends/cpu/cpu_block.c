@@ -109,7 +109,7 @@ int32_t lcpu_qkv(lhost_run *r, const lm_step *step)
     uint32_t rows = r->run->n_rows;
     qkv j = {.r = r, .q = lhost_slot(r, step->out[0])};
     lcpu_carve c = {lhost_scratch(r), 0};
-    carve_qkv(&j, lcpu_of(r), r->program->network, step, rows, &c);
+    carve_qkv(&j, lcpu_of(r), r->program->bounds.network, step, rows, &c);
     j.acts.in = lhost_slot(r, step->in[0]);
     lcpu_acts_quantise(r, &j.acts);
     const lm_linear *linears[] = {&step->u.qkv.q, &step->u.qkv.k, &step->u.qkv.v};
@@ -157,7 +157,7 @@ int32_t lcpu_attn_out(lhost_run *r, const lm_step *step)
     uint8_t *scratch = lhost_scratch(r);
     lcpu_carve c = {scratch, 0};
     output j = {.mixed = NULL};
-    carve_output(&j, lcpu_of(r), r->program->network, &step->u.attn_out.out,
+    carve_output(&j, lcpu_of(r), r->program->bounds.network, &step->u.attn_out.out,
                  lhost_rows(r, step->in[0]), &c);
     lcpu_attn_into(r, &step->u.attn_out.attn, step->in[0], j.mixed, scratch + c.used);
     j.acts.in = j.mixed;
@@ -211,7 +211,7 @@ int32_t lcpu_ffn(lhost_run *r, const lm_step *step)
 {
     ffn j = {.pair = {0}};
     lcpu_carve c = {lhost_scratch(r), 0};
-    carve_ffn(&j, lcpu_of(r), r->program->network, step, lhost_rows(r, step->in[0]), &c);
+    carve_ffn(&j, lcpu_of(r), r->program->bounds.network, step, lhost_rows(r, step->in[0]), &c);
     j.acts.in = lhost_slot(r, step->in[0]);
     lcpu_acts_quantise(r, &j.acts);
     for (uint32_t i = 0; i < j.pair.n; i++) {

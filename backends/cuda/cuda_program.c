@@ -47,7 +47,8 @@ static int32_t plan_run_block(const lm_program_desc *desc, layout *l)
 {
     const lm_row_limits *limits = &desc->limits;
     uint64_t rows = limits->rows, words = (rows + 63) / 64, ancestors, embeddings;
-    uint64_t pages = (uint64_t)limits->seqs * desc->network->n_groups * (desc->context / 16 + 2);
+    uint64_t pages =
+        (uint64_t)limits->seqs * desc->network->n_groups * lhost_most_pages(desc->context);
     l->embedding_width = embedding_width(desc);
     l->run_bytes = sizeof(lcu_run) + rows * 9 * 4 + (uint64_t)limits->wanted * 4 +
                    (uint64_t)limits->seqs * sizeof(lcu_seq) + pages * 4 + 12 * LM_ALIGN;
@@ -110,29 +111,20 @@ int32_t lcu_program_query(lm_device *device, const lm_program_desc *desc, uint64
 static int32_t copy_desc(const lm_program_desc *desc, lm_program *p)
 {
     const lm_graph *g = desc->graph;
-    p->network = desc->network;
+    LM_TRY(lhost_bounds_init(&p->books, desc, &p->bounds));
     p->n_steps = desc->n_steps;
     p->n_slots = g->n_slots;
-    p->limits = desc->limits;
-    p->context = desc->context;
     p->slots = LM_ARENA_ARRAY(&p->books, lm_slot_info, g->n_slots);
     p->places = LM_ARENA_ARRAY(&p->books, lm_slot_place, g->n_slots);
-    p->lookups = LM_ARENA_ARRAY(&p->books, lcu_lookup, desc->n_steps);
     p->results = LM_ARENA_ARRAY(&p->books, uint32_t, desc->n_outputs);
     p->result_host = LM_ARENA_ARRAY(&p->books, uint8_t *, desc->n_outputs);
     p->marks = LM_ARENA_ARRAY(&p->books, lcu_event, desc->n_steps + 1);
-    if (p->slots == NULL || p->places == NULL || p->lookups == NULL || p->results == NULL ||
-        p->result_host == NULL || p->marks == NULL)
+    if (p->slots == NULL || p->places == NULL || p->results == NULL || p->result_host == NULL ||
+        p->marks == NULL)
         return LLM_E_MEMORY;
     memcpy(p->slots, g->slots, g->n_slots * sizeof *p->slots);
     for (uint32_t i = 0; i < desc->network->n_groups; i++)
         p->caches[i] = desc->caches == NULL ? NULL : desc->caches[i];
-    for (size_t i = 0; i < desc->n_steps; i++) {
-        const lm_step *s = &desc->steps[i];
-        if (s->kind == LM_STEP_EMBED && s->u.embed.source != LM_EMBED_CONSTANT)
-            p->lookups[p->n_lookups++] =
-                (lcu_lookup){s->u.embed.source, desc->network->weights[s->u.embed.weight].rows};
-    }
     return LLM_OK;
 }
 

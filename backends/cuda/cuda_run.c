@@ -2,8 +2,6 @@
  * recording that was made for runs of this size. */
 #include "backends/cuda/program.h"
 
-#include "backends/common/host_run.h"
-
 #include <string.h>
 
 /* Runs of at most so many rows are launched from a recording. */
@@ -11,42 +9,6 @@
 
 /* The capability whose code waits for the launch before it by itself (lcu_wait_previous). */
 #define STARTS_EARLY 90u
-
-/* --- is the run sound? ------------------------------------------------------------------------- */
-
-static int32_t check_lookups(const lm_program *p, const lm_run *run)
-{
-    for (uint32_t i = 0; i < p->n_lookups; i++) {
-        const lcu_lookup *l = &p->lookups[i];
-        for (uint32_t row = 0; row < run->n_rows; row++) {
-            bool token = l->source == LM_EMBED_TOKENS;
-            if (token && run->tokens[row] < 0)
-                continue; /* the host's own embedding */
-            uint32_t at = token ? (uint32_t)run->tokens[row] : run->positions[(size_t)row * 4];
-            if (at >= l->rows)
-                return lm_fail(LLM_E_INVALID, "row %u asks for entry %u of a table of %u",
-                               (unsigned)row, (unsigned)at, (unsigned)l->rows);
-        }
-    }
-    return LLM_OK;
-}
-
-static int32_t check_run(const lm_program *p, const lm_run *run)
-{
-    lhost_bounds b = {.network = p->network, .limits = p->limits, .context = p->context};
-    for (uint32_t g = 0; g < p->network->n_groups; g++)
-        if (p->caches[g] != NULL)
-            b.groups[g] = (lhost_group){p->caches[g]->base.kind, p->caches[g]->base.page_tokens,
-                                        p->caches[g]->base.n_pages};
-    LM_TRY(lhost_run_check(&b, run));
-    for (uint32_t s = 0; s < run->n_seqs; s++)
-        for (uint32_t g = 0; g < p->network->n_groups; g++)
-            if (b.groups[g].page_tokens > 1 && run->seqs[s].groups[g].n_pages > p->context / 16 + 2)
-                return lm_fail(LLM_E_INVALID, "sequence %u has %u pages in a context of %u tokens",
-                               (unsigned)s, (unsigned)run->seqs[s].groups[g].n_pages,
-                               (unsigned)p->context);
-    return check_lookups(p, run);
-}
 
 /* --- the block ----------------------------------------------------------------------------------- */
 
@@ -81,7 +43,7 @@ static void write_seqs(writer *w, const lm_run *run, lcu_run *out)
         seqs[s].first_row = from->first_row;
         seqs[s].n_rows = from->n_rows;
         seqs[s].length = from->length;
-        for (uint32_t g = 0; g < p->network->n_groups; g++) {
+        for (uint32_t g = 0; g < p->bounds.network->n_groups; g++) {
             const lm_run_pages *pages = &from->groups[g];
             bool tokens = p->caches[g] != NULL && p->caches[g]->base.kind != LM_CACHE_STATE;
             uint32_t count = tokens ? pages->n_pages : 0;
@@ -278,7 +240,7 @@ int32_t lcu_program_run(lm_device *device, lm_queue *queue, lm_program *program,
 {
     lcu_device *d = (lcu_device *)device;
     uint32_t counts[LCU_COUNTS];
-    LM_TRY(check_run(program, run));
+    LM_TRY(lhost_run_check(&program->bounds, run));
     LM_TRY(lcu_enter(d));
     LM_TRY(cancelled(run, 0));
     LM_TRY(send_block(d, queue, program, run));
@@ -294,22 +256,12 @@ int32_t lcu_program_run(lm_device *device, lm_queue *queue, lm_program *program,
 
 /* --- slots ------------------------------------------------------------------------------------------ */
 
-static int32_t check_slot(const lm_program *p, uint32_t slot, size_t size)
-{
-    if (slot >= p->n_slots || p->places[slot].offset == UINT64_MAX)
-        return lm_fail(LLM_E_INVALID, "slot %u is not used by this program", (unsigned)slot);
-    if (size > p->places[slot].bytes)
-        return lm_fail(LLM_E_INVALID, "%llu bytes for slot %u of %llu", (unsigned long long)size,
-                       (unsigned)slot, (unsigned long long)p->places[slot].bytes);
-    return LLM_OK;
-}
-
 /* What the queue still does with the slot comes first. */
 int32_t lcu_slot_write(lm_device *device, lm_queue *queue, lm_program *program, uint32_t slot,
                        const void *from, size_t size)
 {
     lcu_device *d = (lcu_device *)device;
-    LM_TRY(check_slot(program, slot, size));
+    LM_TRY(lhost_slot_check(program->places, program->n_slots, slot, size));
     LM_TRY(lcu_enter(d));
     LM_TRY(LCU_CALL(d, stream_wait, queue->stream));
     return lcu_upload(d, slot_at(program, slot), from, size);
@@ -319,7 +271,7 @@ int32_t lcu_slot_read(lm_device *device, lm_queue *queue, lm_program *program, u
                       void *into, size_t size)
 {
     lcu_device *d = (lcu_device *)device;
-    LM_TRY(check_slot(program, slot, size));
+    LM_TRY(lhost_slot_check(program->places, program->n_slots, slot, size));
     LM_TRY(lcu_enter(d));
     LM_TRY(LCU_CALL(d, stream_wait, queue->stream));
     return lcu_download(d, into, slot_at(program, slot), size);

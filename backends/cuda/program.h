@@ -2,6 +2,7 @@
 #ifndef LM_BACKENDS_CUDA_PROGRAM_H
 #define LM_BACKENDS_CUDA_PROGRAM_H
 
+#include "backends/common/host_run.h"
 #include "backends/cuda/plan.h"
 
 #define LCU_GRAPHS 32u
@@ -12,22 +13,13 @@ typedef struct lcu_recording {
     lcu_graph graph; /* NULL: free */
 } lcu_recording;
 
-/* A table that ids of a run lead into. */
-typedef struct lcu_lookup {
-    uint32_t source, rows;
-} lcu_lookup;
-
 struct lm_program {
     lm_arena books; /* all arrays below */
-    const lm_network *network;
+    lhost_bounds bounds;
     size_t n_steps, n_slots;
     lm_slot_info *slots;
     lm_slot_place *places;
     lm_cache *caches[LM_MAX_GROUPS];
-    lm_row_limits limits;
-    uint32_t context;
-    lcu_lookup *lookups;
-    uint32_t n_lookups;
     lcu_launch *launches;
     uint8_t *args;
     uint32_t n_launches;

@@ -3,7 +3,6 @@
 #define LM_BACKENDS_NULL_NULL_DEVICE_H
 
 #include "backends/common/host_run.h"
-#include "backends/common/host_storage.h"
 #include "backends/null/null.h"
 
 #define LNULL_PENDING 64u
@@ -69,7 +68,7 @@ int32_t lnull_page_import(lm_device *, lm_cache *, uint32_t, uint32_t, const voi
 
 struct lm_program {
     lm_arena books;
-    lm_network const *network;
+    lhost_bounds bounds;
     lm_step *steps;
     size_t n_steps;
     lm_slot_info *slots;
@@ -78,8 +77,6 @@ struct lm_program {
     uint32_t *inputs, *outputs;
     uint32_t n_inputs, n_outputs, result;
     lm_cache *caches[LM_MAX_GROUPS];
-    lm_row_limits limits;
-    uint32_t context;
     uint64_t *rows; /* [limits.rows] hash of each row's token and place */
     uint64_t *sums; /* [limits.rows] what flows from segment to segment */
     uint64_t pretended;

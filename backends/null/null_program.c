@@ -51,7 +51,7 @@ static void *copy_array(lm_arena *arena, const void *from, size_t count, size_t 
 
 uint64_t lnull_slot_bytes(const lm_program *p, uint32_t slot)
 {
-    const uint32_t rows[] = {p->limits.rows, p->limits.wanted, p->limits.seqs};
+    const uint32_t rows[] = {p->bounds.limits.rows, p->bounds.limits.wanted, p->bounds.limits.seqs};
     return (uint64_t)rows[p->slots[slot].rows] * p->slots[slot].width * sizeof(float);
 }
 
@@ -79,12 +79,10 @@ static int32_t check_steps(lnull_device *d, const lm_program_desc *desc)
 
 static int32_t fill(const lm_program_desc *desc, lm_program *p)
 {
-    p->network = desc->network;
+    LM_TRY(lhost_bounds_init(&p->books, desc, &p->bounds));
     p->n_steps = desc->n_steps;
     p->n_slots = desc->graph->n_slots;
     p->result = desc->graph->result;
-    p->limits = desc->limits;
-    p->context = desc->context;
     p->n_inputs = desc->n_inputs;
     p->n_outputs = desc->n_outputs;
     p->steps = copy_array(&p->books, desc->steps, desc->n_steps, sizeof *p->steps);

@@ -11,16 +11,11 @@
 
 static int32_t check_run(const lm_program *p, const lm_run *run)
 {
-    lhost_bounds b = {.network = p->network, .limits = p->limits, .context = p->context};
-    for (uint32_t g = 0; g < p->network->n_groups; g++)
-        if (p->caches[g] != NULL)
-            b.groups[g] = (lhost_group){p->caches[g]->base.kind, p->caches[g]->base.page_tokens,
-                                        p->caches[g]->base.n_pages};
-    LM_TRY(lhost_run_check(&b, run));
+    LM_TRY(lhost_run_check(&p->bounds, run));
     for (uint32_t i = 0; i < run->n_rows; i++)
-        if (run->tokens[i] >= 0 && (uint32_t)run->tokens[i] >= p->network->n_vocab)
+        if (run->tokens[i] >= 0 && (uint32_t)run->tokens[i] >= p->bounds.network->n_vocab)
             return lm_fail(LLM_E_INVALID, "row %u has token %d of %u", (unsigned)i,
-                           (int)run->tokens[i], (unsigned)p->network->n_vocab);
+                           (int)run->tokens[i], (unsigned)p->bounds.network->n_vocab);
     return LLM_OK;
 }
 
@@ -31,8 +26,8 @@ static uint64_t row_hash(const lm_program *p, const lm_run *run, uint32_t row)
     if (run->tokens[row] >= 0)
         h = lm_mix64(h ^ (uint64_t)run->tokens[row]);
     else
-        h = lm_hash(run->embeddings + (size_t)row * p->network->width,
-                    p->network->width * sizeof(float), h);
+        h = lm_hash(run->embeddings + (size_t)row * p->bounds.network->width,
+                    p->bounds.network->width * sizeof(float), h);
     return h | 1;
 }
 
@@ -131,7 +126,7 @@ static bool group_again(const lm_program *p, size_t at, uint32_t group, bool sam
 {
     for (size_t i = at + 1; i < p->n_steps; i++) {
         uint32_t other = lm_step_cache(&p->steps[i]);
-        if (other != LM_NONE && p->network->caches[other].group == group &&
+        if (other != LM_NONE && p->bounds.network->caches[other].group == group &&
             (!same_entry || other == entry))
             return true;
     }
@@ -156,7 +151,7 @@ static int32_t touch_cache(const lnull_device *d, const lm_program *p, const lm_
     uint32_t entry = lm_step_cache(step);
     if (entry == LM_NONE)
         return LLM_OK;
-    uint32_t group = p->network->caches[entry].group;
+    uint32_t group = p->bounds.network->caches[entry].group;
     if (p->caches[group]->base.kind == LM_CACHE_STATE) {
         /* Once per entry; the group's one hash is written with its last step. */
         if (group_again(p, at, group, true, entry))
@@ -219,7 +214,7 @@ static void give_output(const lm_program *p, const lm_run *run, uint32_t slot)
         float *row = p->values[slot] + (size_t)k * width;
         for (uint32_t c = 0; c < width; c++) {
             if (p->slots[slot].type == LM_SLOT_I32)
-                ((int32_t *)row)[c] = (int32_t)(lm_mix64(sum + c) % p->network->n_vocab);
+                ((int32_t *)row)[c] = (int32_t)(lm_mix64(sum + c) % p->bounds.network->n_vocab);
             else
                 row[c] = logit(sum, c);
         }
@@ -253,7 +248,7 @@ int32_t lnull_program_run(lm_device *device, lm_queue *queue, lm_program *progra
         program->sums[row] = program->rows[row] = row_hash(program, run, row);
     take_inputs(program, run);
     bool appended[LM_MAX_GROUPS] = {false};
-    for (uint32_t g = 0; g < program->network->n_groups; g++)
+    for (uint32_t g = 0; g < program->bounds.network->n_groups; g++)
         if (program->caches[g] != NULL && program->caches[g]->base.kind == LM_CACHE_STATE)
             LM_TRY(check_states(run, g));
     for (size_t i = 0; i < program->n_steps; i++) {

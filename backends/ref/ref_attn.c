@@ -99,7 +99,7 @@ int32_t lref_attn(lhost_run *r, const lm_step *step)
                   .run = r->run,
                   .row = row,
                   .scores = scratch,
-                  .mixed = scratch + r->program->context};
+                  .mixed = scratch + r->program->bounds.context};
         h.cached = (float *)(h.mixed + a->v_dim);
         for (uint32_t n = 0; n < a->heads; n++) {
             h.kv_head = n / (a->heads / a->kv_heads);

@@ -34,7 +34,7 @@ static lvk_bucket bucket_of(const lm_row_limits *limits, uint32_t rows, uint32_t
 
 lvk_bucket lvk_bucket_for(const lvk_program *p, const lm_run *run)
 {
-    return bucket_of(&p->limits, run->n_rows, run->n_wanted);
+    return bucket_of(&p->bounds.limits, run->n_rows, run->n_wanted);
 }
 
 uint32_t lvk_bucket_kinds(uint32_t limit)

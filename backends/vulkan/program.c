@@ -2,7 +2,6 @@
 #include "backends/vulkan/program.h"
 
 #include "backends/common/host_refs.h"
-#include "backends/common/host_run.h"
 #include "base/checked.h"
 
 #include <string.h>
@@ -37,26 +36,10 @@ int32_t lvk_program_query(lm_device *device, const lm_program_desc *desc, uint64
 
 /* --- creating --------------------------------------------------------------------------------- */
 
-static int32_t keep_picks(lvk_program *p, const lm_program_desc *desc)
-{
-    p->picks = lm_arena_array(&p->books, desc->n_steps, sizeof *p->picks);
-    if (p->picks == NULL)
-        return LLM_E_MEMORY;
-    for (size_t i = 0; i < desc->n_steps; i++) {
-        const lm_step *s = &desc->steps[i];
-        if (s->kind == LM_STEP_EMBED)
-            p->picks[p->n_picks++] = (lvk_picks){
-                s->u.embed.source, lvk_weight_of(desc->weights[s->u.embed.weight])->matrix.rows};
-    }
-    return LLM_OK;
-}
-
 static int32_t keep_desc(lvk_program *p, const lm_program_desc *desc)
 {
     const lm_graph *g = desc->graph;
-    p->network = desc->network;
-    p->limits = desc->limits;
-    p->context = desc->context;
+    LM_TRY(lhost_bounds_init(&p->books, desc, &p->bounds));
     p->n_steps = desc->n_steps;
     p->n_slots = g->n_slots;
     p->n_outputs = desc->n_outputs;
@@ -71,7 +54,7 @@ static int32_t keep_desc(lvk_program *p, const lm_program_desc *desc)
         memcpy(p->outputs, desc->outputs, desc->n_outputs * sizeof *p->outputs);
     for (uint32_t i = 0; i < desc->network->n_groups; i++)
         p->caches[i] = desc->caches == NULL ? NULL : lvk_cache_of(desc->caches[i]);
-    return keep_picks(p, desc);
+    return LLM_OK;
 }
 
 static int32_t take_memory(lvk_program *p, const lvk_sizes *sizes)
@@ -95,9 +78,9 @@ static int32_t take_memory(lvk_program *p, const lvk_sizes *sizes)
 static int32_t prepare_commands(lvk_program *p, const lvk_sizes *sizes)
 {
     lvk_device *d = p->device;
-    p->row_buckets = lvk_bucket_kinds(p->limits.rows);
-    p->wanted_buckets = lvk_bucket_kinds(p->limits.wanted);
-    p->max_parts = lvk_max_parts(d, &p->limits, sizes);
+    p->row_buckets = lvk_bucket_kinds(p->bounds.limits.rows);
+    p->wanted_buckets = lvk_bucket_kinds(p->bounds.limits.wanted);
+    p->max_parts = lvk_max_parts(d, &p->bounds.limits, sizes);
     size_t buckets = (size_t)p->row_buckets * p->wanted_buckets;
     p->recorded = lm_arena_array(&p->books, buckets, sizeof *p->recorded);
     VkCommandBuffer *parts = lm_arena_array(&p->books, buckets * p->max_parts, sizeof *parts);
@@ -180,32 +163,6 @@ void lvk_program_destroy(lm_device *device, lm_program *program)
 
 /* --- running ---------------------------------------------------------------------------------- */
 
-static int32_t check_picks(const lvk_program *p, const lm_run *run)
-{
-    for (uint32_t i = 0; i < p->n_picks; i++) {
-        const lvk_picks *t = &p->picks[i];
-        for (uint32_t row = 0; row < run->n_rows && t->source != LM_EMBED_CONSTANT; row++) {
-            bool tokens = t->source == LM_EMBED_TOKENS;
-            uint32_t wanted = tokens ? (uint32_t)run->tokens[row] : run->positions[(size_t)row * 4];
-            if (wanted >= t->rows && !(tokens && run->tokens[row] < 0))
-                return lm_fail(LLM_E_INVALID, "row %u asks for entry %u of a table of %u",
-                               (unsigned)row, (unsigned)wanted, (unsigned)t->rows);
-        }
-    }
-    return LLM_OK;
-}
-
-static int32_t check_run(const lvk_program *p, const lm_run *run)
-{
-    lhost_bounds b = {.network = p->network, .limits = p->limits, .context = p->context};
-    for (uint32_t g = 0; g < p->network->n_groups; g++)
-        if (p->caches[g] != NULL)
-            b.groups[g] = (lhost_group){p->caches[g]->base.kind, p->caches[g]->base.page_tokens,
-                                        p->caches[g]->base.n_pages};
-    LM_TRY(lhost_run_check(&b, run));
-    return check_picks(p, run);
-}
-
 /* The program's last run is over. */
 static int32_t settle(lvk_program *p)
 {
@@ -227,8 +184,8 @@ int32_t lvk_program_run(lm_device *device, lm_queue *queue, lm_program *program,
     lvk_program *p = lvk_program_of(program);
     (void)device;
     LM_TRY(settle(p));
-    LM_TRY(check_run(p, run));
-    LM_TRY(lvk_write_run(p, run));
+    LM_TRY(lhost_run_check(&p->bounds, run));
+    lvk_write_run(p, run);
     lvk_bucket bucket = lvk_bucket_for(p, run);
     const lvk_recorded *r;
     lvk_recorded timed = {&p->timed, 1};
@@ -252,22 +209,12 @@ int32_t lvk_program_run(lm_device *device, lm_queue *queue, lm_program *program,
 
 /* --- slots ------------------------------------------------------------------------------------ */
 
-static int32_t check_slot(const lvk_program *p, uint32_t slot, size_t size)
-{
-    if (slot >= p->n_slots || p->places[slot].offset == UINT64_MAX)
-        return lm_fail(LLM_E_INVALID, "slot %u is not used by this program", (unsigned)slot);
-    if (size > p->places[slot].bytes)
-        return lm_fail(LLM_E_INVALID, "%llu bytes for slot %u of %llu", (unsigned long long)size,
-                       (unsigned)slot, (unsigned long long)p->places[slot].bytes);
-    return LLM_OK;
-}
-
 int32_t lvk_slot_write(lm_device *device, lm_queue *queue, lm_program *program, uint32_t slot,
                        const void *from, size_t size)
 {
     lvk_program *p = lvk_program_of(program);
     (void)queue;
-    LM_TRY(check_slot(p, slot, size));
+    LM_TRY(lhost_slot_check(p->places, p->n_slots, slot, size));
     LM_TRY(settle(p));
     return lvk_upload((lvk_device *)device, &p->workspace, p->places[slot].offset, from, size);
 }
@@ -288,7 +235,7 @@ int32_t lvk_slot_read(lm_device *device, lm_queue *queue, lm_program *program, u
 {
     lvk_program *p = lvk_program_of(program);
     (void)queue;
-    LM_TRY(check_slot(p, slot, size));
+    LM_TRY(lhost_slot_check(p->places, p->n_slots, slot, size));
     LM_TRY(settle(p));
     const uint8_t *host = visible(p, slot);
     if (host == NULL)

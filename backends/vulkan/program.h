@@ -3,6 +3,7 @@
 #ifndef LM_BACKENDS_VULKAN_PROGRAM_H
 #define LM_BACKENDS_VULKAN_PROGRAM_H
 
+#include "backends/common/host_run.h"
 #include "backends/vulkan/record.h"
 #include "backends/vulkan/run_block.h"
 #include "backends/vulkan/store.h"
@@ -37,24 +38,15 @@ typedef struct lvk_run_layout {
     uint32_t pages_per_table;
 } lvk_run_layout;
 
-/* A table that rows are picked from by a number from outside. */
-typedef struct lvk_picks {
-    uint32_t source, rows; /* LM_EMBED_..., entries of the table */
-} lvk_picks;
-
 typedef struct lvk_program {
     lvk_device *device;
     lm_arena books; /* all arrays below */
-    const lm_network *network;
-    lm_row_limits limits;
-    uint32_t context;
+    lhost_bounds bounds;
     size_t n_steps;
     lm_slot_info *slots;
     lm_slot_place *places;
     size_t n_slots;
     lvk_cache *caches[LM_MAX_GROUPS];
-    lvk_picks *picks;
-    uint32_t n_picks;
 
     lvk_region workspace, args, run;
     lvk_run_layout run_layout;
@@ -124,7 +116,7 @@ uint32_t lvk_max_parts(const lvk_device *d, const lm_row_limits *limits, const l
 /* --- runs (run.c) ----------------------------------------------------------------------------- */
 
 lvk_run_layout lvk_layout_run(const lm_program_desc *desc);
-int32_t lvk_write_run(lvk_program *p, const lm_run *run);
+void lvk_write_run(lvk_program *p, const lm_run *run);
 
 int32_t lvk_step_query(lm_device *device, const lm_network *network, const lm_step *step,
                        lm_step_support *out);

@@ -1,13 +1,11 @@
 /* run.c - the run block: what differs from run to run, written where shaders read it. */
 #include "backends/vulkan/program.h"
 
-#include "backends/common/host_run.h"
 #include "base/checked.h"
 
 #include <string.h>
 
-#define PART_ALIGN    16u
-#define SMALLEST_PAGE 16u /* tokens; the page tables have room for these */
+#define PART_ALIGN 16u
 
 /* --- where things lie ------------------------------------------------------------------------- */
 
@@ -40,7 +38,7 @@ lvk_run_layout lvk_layout_run(const lm_program_desc *desc)
     l.wanted = place(&at, (uint64_t)desc->limits.wanted * 4);
     l.seqs = place(&at, seqs * sizeof(lvk_run_seq));
     l.ancestors = place(&at, rows * ((rows + 63) / 64) * 8);
-    l.pages_per_table = desc->context / SMALLEST_PAGE + 2;
+    l.pages_per_table = lhost_most_pages(desc->context);
     l.pages = place(&at, seqs * desc->network->n_groups * l.pages_per_table * 8);
     l.embeddings = place(&at, has_tokens(desc) ? rows * desc->network->width * 4 : 0);
     l.bytes = at;
@@ -54,20 +52,17 @@ static uint64_t state_address(const lvk_cache *c, uint32_t slot)
     return slot == LM_NONE ? 0 : c->addresses[slot];
 }
 
-static int32_t write_group(lvk_program *p, const lm_run_pages *from, const lvk_cache *c,
-                           uint32_t table, lvk_run_pages *to)
+static void write_group(lvk_program *p, const lm_run_pages *from, const lvk_cache *c,
+                        uint32_t table, lvk_run_pages *to)
 {
     memset(to, 0, sizeof *to);
     if (c == NULL)
-        return LLM_OK;
+        return;
     if (c->base.kind == LM_CACHE_STATE) {
         to->state_read = state_address(c, from->state_read);
         to->state_write = state_address(c, from->state_write);
-        return LLM_OK;
+        return;
     }
-    if (from->n_pages > p->run_layout.pages_per_table)
-        return lm_fail(LLM_E_INVALID, "a table of %u pages in a program for %u tokens",
-                       (unsigned)from->n_pages, (unsigned)p->context);
     uint64_t at = p->run_layout.pages + (uint64_t)table * p->run_layout.pages_per_table * 8;
     uint64_t *addresses = (uint64_t *)(void *)(p->run.host + at);
     for (uint32_t i = 0; i < from->n_pages; i++)
@@ -75,21 +70,19 @@ static int32_t write_group(lvk_program *p, const lm_run_pages *from, const lvk_c
     to->pages = p->run.address + at;
     to->n_pages = from->n_pages;
     to->first_page = from->first_page;
-    return LLM_OK;
 }
 
-static int32_t write_seqs(lvk_program *p, const lm_run *run)
+static void write_seqs(lvk_program *p, const lm_run *run)
 {
     lvk_run_seq *out = (lvk_run_seq *)(void *)(p->run.host + p->run_layout.seqs);
-    uint32_t n_groups = p->network->n_groups;
+    uint32_t n_groups = p->bounds.network->n_groups;
     for (uint32_t s = 0; s < run->n_seqs; s++) {
         const lm_run_seq *seq = &run->seqs[s];
         lvk_run_seq to = {seq->first_row, seq->n_rows, seq->length, seq->flags, {{0}}};
         for (uint32_t g = 0; g < n_groups; g++)
-            LM_TRY(write_group(p, &seq->groups[g], p->caches[g], s * n_groups + g, &to.groups[g]));
+            write_group(p, &seq->groups[g], p->caches[g], s * n_groups + g, &to.groups[g]);
         out[s] = to;
     }
-    return LLM_OK;
 }
 
 static void put(lvk_program *p, uint64_t at, const void *from, uint64_t bytes)
@@ -120,11 +113,11 @@ static void write_head(lvk_program *p, const lm_run *run)
     put(p, 0, &head, sizeof head);
 }
 
-int32_t lvk_write_run(lvk_program *p, const lm_run *run)
+void lvk_write_run(lvk_program *p, const lm_run *run)
 {
     const lvk_run_layout *l = &p->run_layout;
-    uint64_t rows = run->n_rows, width = p->network->width;
-    LM_TRY(write_seqs(p, run));
+    uint64_t rows = run->n_rows, width = p->bounds.network->width;
+    write_seqs(p, run);
     write_head(p, run);
     put(p, l->tokens, run->tokens, rows * 4);
     put(p, l->positions, run->positions, rows * 16);
@@ -137,5 +130,4 @@ int32_t lvk_write_run(lvk_program *p, const lm_run *run)
         put(p, l->ancestors, run->ancestors, ancestor_bytes(run));
     if (run->embeddings != NULL && l->embeddings < l->bytes)
         put(p, l->embeddings, run->embeddings, rows * width * 4);
-    return LLM_OK;
 }

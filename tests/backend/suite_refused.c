@@ -75,6 +75,10 @@ static void few_pages(lm_run *run, void *user)
 {
     (void)user, seq_of(run)->groups[0].n_pages = 1;
 }
+static void many_pages(lm_run *run, void *user)
+{
+    (void)user, seq_of(run)->groups[0].n_pages = RIG_CONTEXT;
+}
 static void late_pages(lm_run *run, void *user)
 {
     (void)user, seq_of(run)->groups[0].first_page = 1;
@@ -100,9 +104,9 @@ static void no_embedding(lm_run *run, void *user)
 }
 
 static const change_fn changes[] = {
-    no_rows,    many_rows,      many_wanted,     wanted_outside, wanted_falling, many_seqs,
-    slot_ahead, slot_behind,    sees_far,        wrong_seq,      page_outside,   few_pages,
-    late_pages, rows_left_over, context_overrun, wrong_token,    no_embedding};
+    no_rows,    many_rows,   many_wanted,    wanted_outside,  wanted_falling, many_seqs,
+    slot_ahead, slot_behind, sees_far,       wrong_seq,       page_outside,   few_pages,
+    late_pages, many_pages,  rows_left_over, context_overrun, wrong_token,    no_embedding};
 
 static void refused_runs(void **state)
 {

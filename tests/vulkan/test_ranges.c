@@ -59,7 +59,7 @@ static void each_declared(const lvk_program *p, const lvk_op *op, memory *m, boo
             visit(m, 0, r->begin, r->end - r->begin);
             continue;
         }
-        uint32_t entry = (uint32_t)(r->begin / 2), group = p->network->caches[entry].group;
+        uint32_t entry = (uint32_t)(r->begin / 2), group = p->bounds.network->caches[entry].group;
         const lvk_cache *c = p->caches[group];
         const lhost_part *part = lhost_storage_part(&c->base, entry, (uint32_t)(r->begin % 2));
         for (uint32_t i = 1; i < m->count; i++)
