@@ -29,8 +29,8 @@ typedef struct rig_model {
     lm_graph graph;
     lm_builder b;
     uint64_t seed;
-    void *blocks[RIG_WEIGHTS];
-    void *data[RIG_WEIGHTS];    /* in the blocks; as a file would hold them, at odd addresses */
+    void *data[RIG_WEIGHTS];    /* as a file would hold them: at odd addresses, fenced */
+    size_t sizes[RIG_WEIGHTS];  /* of data, odd */
     float *values[RIG_WEIGHTS]; /* decoded */
     rig_border inputs[RIG_SLOTS], outputs[RIG_SLOTS];
     uint32_t n_inputs, n_outputs;

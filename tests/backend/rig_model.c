@@ -22,7 +22,7 @@ void rig_model_init(rig_model *m, uint64_t seed)
 void rig_model_finish(rig_model *m)
 {
     for (size_t i = 0; i < m->network.n_weights; i++) {
-        free(m->blocks[i]);
+        test_unfence(m->data[i], m->sizes[i]);
         free(m->values[i]);
     }
     lm_graph_finish(&m->graph, &m->alloc);
@@ -48,8 +48,8 @@ uint32_t rig_weight(rig_model *m, uint32_t format, uint32_t rows, uint32_t cols,
                            .bytes = bytes};
     uint32_t w = lm_build_weight(&m->b, &desc);
     assert_true(w < RIG_WEIGHTS);
-    m->blocks[w] = malloc((size_t)bytes + 1);
-    m->data[w] = (char *)m->blocks[w] + 1;
+    m->sizes[w] = (size_t)bytes | 1;
+    m->data[w] = test_fenced(m->sizes[w]);
     m->values[w] = malloc(count * sizeof(float));
     uint64_t random = m->seed + w * 1000003u;
     for (size_t i = 0; i < count; i++)

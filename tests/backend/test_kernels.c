@@ -190,11 +190,17 @@ static void quantised(const float *x, uint32_t k, double *back)
     }
 }
 
+static size_t panel_bytes(const lcpu_kernels *k, const lcpu_int8_format *f, uint32_t n_w,
+                          uint32_t cols)
+{
+    size_t panels = (n_w + k->int8.panel_rows - 1) / k->int8.panel_rows;
+    return panels * f->column_bytes * (cols / 32);
+}
+
 static uint8_t *panel_for(const lcpu_kernels *k, const lcpu_int8_format *f, uint32_t n_w,
                           uint32_t cols)
 {
-    uint32_t panels = (n_w + k->int8.panel_rows - 1) / k->int8.panel_rows;
-    return malloc((size_t)panels * f->column_bytes * (cols / 32));
+    return test_fenced(panel_bytes(k, f, n_w, cols));
 }
 
 static double largest_of(const float *x, uint32_t n)
@@ -213,16 +219,17 @@ static void check_int8(const lcpu_kernels *k, const lm_format *f, uint32_t cols,
     const lcpu_int8_format *int8 = lcpu_int8_of(k, f);
     size_t row_bytes = k->int8.row_bytes(cols), packed = cols / f->block * f->bytes;
     float *w = malloc(W * cols * sizeof *w), *x = malloc(n_x * cols * sizeof *x);
-    uint8_t *file = malloc(W * packed + 1), *panel = panel_for(k, int8, W, cols),
-            *acts = malloc(n_x * row_bytes);
+    size_t file_bytes = (W * packed) | 1; /* mapped data has no alignment */
+    uint8_t *file = test_fenced(file_bytes), *panel = panel_for(k, int8, W, cols),
+            *acts = test_fenced(n_x * row_bytes);
     double *back = malloc(cols * sizeof *back);
     float out[8][W + 1], *outs[8];
     const void *rows[8];
     numbers(w, (size_t)W * cols, kind == HUGE_ONES || kind == TINY ? NORMAL : kind, 3);
-    f->encode(w, NULL, file + 1, (size_t)W * cols); /* mapped data has no alignment */
-    f->decode(file + 1, w, (size_t)W * cols);
+    f->encode(w, NULL, file, (size_t)W * cols);
+    f->decode(file, w, (size_t)W * cols);
     numbers(x, (size_t)n_x * cols, kind == TINY ? NORMAL : kind, 4);
-    int8->unpack(file + 1, packed, W, cols, panel);
+    int8->unpack(file, packed, W, cols, panel);
     for (uint32_t i = 0; i < n_x; i++) {
         k->int8.quantise(x + (size_t)i * cols, cols, acts + i * row_bytes);
         rows[i] = acts + i * row_bytes;
@@ -244,7 +251,9 @@ static void check_int8(const lcpu_kernels *k, const lm_format *f, uint32_t cols,
                 fail_msg("%s: %g where %g is right", f->name, (double)out[i][o + 1], sum);
         }
     }
-    free(w), free(x), free(file), free(panel), free(acts), free(back);
+    test_unfence(file, file_bytes), test_unfence(acts, n_x * row_bytes);
+    test_unfence(panel, panel_bytes(k, int8, W, cols));
+    free(w), free(x), free(back);
 }
 
 static void int8_products(void **state)
@@ -279,7 +288,8 @@ static void multiply_one(const lcpu_kernels *k, const one_case *c, bool direct, 
     const lcpu_int8_format *int8 = lcpu_int8_of(k, c->format);
     size_t bytes = k->int8.row_bytes(c->cols),
            stride = c->cols / c->format->block * c->format->bytes;
-    uint8_t *panel = panel_for(k, int8, n_w, c->cols), *acts = malloc(n_x * bytes);
+    uint8_t *panel = panel_for(k, int8, n_w, c->cols), *acts = test_fenced(n_x * bytes),
+            *file = test_fenced((n_w * stride) | 1);
     const void *rows[ONE_X];
     float *outs[ONE_X];
     for (uint32_t r = 0; r < n_x; r++) {
@@ -287,12 +297,14 @@ static void multiply_one(const lcpu_kernels *k, const one_case *c, bool direct, 
         rows[r] = acts + r * bytes;
         outs[r] = to[r];
     }
-    int8->unpack(c->file, stride, n_w, c->cols, panel);
+    memcpy(file, c->file, n_w * stride);
+    int8->unpack(file, stride, n_w, c->cols, panel);
     if (direct)
-        int8->direct(c->file, stride, n_w, rows, n_x, c->cols, outs, 0);
+        int8->direct(file, stride, n_w, rows, n_x, c->cols, outs, 0);
     else
         int8->matmul(panel, n_w, rows, n_x, c->cols, outs, 0);
-    free(panel), free(acts);
+    test_unfence(panel, panel_bytes(k, int8, n_w, c->cols));
+    test_unfence(acts, n_x * bytes), test_unfence(file, (n_w * stride) | 1);
 }
 
 static void same_everywhere(const lcpu_kernels *k, const one_case *c)
@@ -353,13 +365,13 @@ static void int8_spreads_wrong_numbers(void **state)
             x[40] = wrong[i];
             f->encode(w, NULL, file, 64);
             const lcpu_int8_format *int8 = lcpu_int8_of(&k, f);
-            void *panel = panel_for(&k, int8, 1, 64), *act = malloc(k.int8.row_bytes(64));
+            uint8_t *panel = panel_for(&k, int8, 1, 64), *act = malloc(k.int8.row_bytes(64));
             const void *rows = act;
             int8->unpack(file, sizeof file, 1, 64, panel);
             k.int8.quantise(x, 64, act);
             int8->matmul(panel, 1, &rows, 1, 64, &outs, 0);
             assert_true(isnan(out));
-            free(panel), free(act);
+            test_unfence(panel, panel_bytes(&k, int8, 1, 64)), free(act);
         }
     }
 }
@@ -378,13 +390,13 @@ static void int8_extremes(void **state)
                 x[i] = 127;
             }
             const lcpu_int8_format *int8 = lcpu_int8_of(&k, lm_format_by_id(LM_Q8_0));
-            void *panel = panel_for(&k, int8, 1, 32), *act = malloc(k.int8.row_bytes(32));
+            uint8_t *panel = panel_for(&k, int8, 1, 32), *act = malloc(k.int8.row_bytes(32));
             const void *rows = act;
             int8->unpack((const uint8_t *)&w, sizeof w, 1, 32, panel);
             k.int8.quantise(x, 32, act);
             int8->matmul(panel, 1, &rows, 1, 32, &outs, 0);
             assert_true(out == 32.0f * 127 * (float)w.q[0]);
-            free(panel), free(act);
+            test_unfence(panel, panel_bytes(&k, int8, 1, 32)), free(act);
         }
     }
 }

@@ -11,7 +11,8 @@ enum { MAX_K = 1100, MAX_W = 70, MAX_X = 40 };
 typedef struct halves {
     uint32_t k, n_w, n_x;
     size_t stride;
-    uint8_t *file; /* at an odd address */
+    uint8_t *file; /* at an odd address, fenced */
+    size_t room;
     float w[MAX_W][MAX_K], x[MAX_X][MAX_K];
     float out[MAX_X][MAX_W + 2];
 } halves;
@@ -20,13 +21,15 @@ static halves h;
 
 static void make(const lm_format *f, uint32_t k, uint32_t n_w, uint32_t n_x, int kind)
 {
-    static uint8_t bytes[1 + MAX_W * (MAX_K + 5) * 2];
+    if (h.file != NULL)
+        test_unfence(h.file, h.room);
     h.k = k;
     h.n_w = n_w;
     h.n_x = n_x;
     h.stride = (size_t)k * 2 + 6;
-    h.file = bytes + 1;
-    memset(bytes, 0xff, sizeof bytes); /* NaN between and behind the rows */
+    h.room = ((n_w - 1) * h.stride + (size_t)k * 2) | 1; /* odd addresses */
+    h.file = test_fenced(h.room);
+    memset(h.file, 0xff, h.room); /* NaN between the rows */
     for (uint32_t o = 0; o < n_w; o++) {
         numbers(h.w[o], k, kind == HUGE_ONES || kind == TINY ? NORMAL : kind, o + k);
         f->encode(h.w[o], NULL, h.file + o * h.stride, k);

@@ -1,4 +1,5 @@
 /* support.c - shared helpers of the test programs. */
+#define _DEFAULT_SOURCE /* mmap */
 #include "support/support.h"
 
 #include "base/hash.h"
@@ -9,6 +10,29 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
+#include <unistd.h>
+
+void *test_fenced(size_t size)
+{
+    size_t page = (size_t)sysconf(_SC_PAGESIZE), used = (size + page - 1) / page * page;
+    char *start =
+        mmap(NULL, used + page, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    assert_true(start != MAP_FAILED && mprotect(start + used, page, PROT_NONE) == 0);
+    return start + used - size;
+}
+
+void test_unfence(void *block, size_t size)
+{
+    size_t page = (size_t)sysconf(_SC_PAGESIZE), used = (size + page - 1) / page * page;
+    munmap((char *)block + size - used, used + page);
+}
+
+/* Before each block. Large ones are fenced. */
+typedef struct block_head {
+    void *start;
+    size_t fenced; /* its size; 0: from malloc */
+} block_head;
 
 static void *memory_alloc(void *user, uint64_t size, uint64_t align)
 {
@@ -16,12 +40,14 @@ static void *memory_alloc(void *user, uint64_t size, uint64_t align)
     m->calls++;
     if (m->fail_at != 0 && (m->calls == m->fail_at || (m->fail_after && m->calls > m->fail_at)))
         return NULL;
-    char *start = malloc((size_t)size + (size_t)align + sizeof(void *));
-    if (start == NULL)
+    size_t room = (size_t)size + (size_t)align + sizeof(block_head);
+    block_head head = {NULL, size < 4096 ? 0 : room};
+    head.start = head.fenced == 0 ? malloc(room) : test_fenced(room);
+    if (head.start == NULL)
         return NULL;
     uintptr_t at =
-        ((uintptr_t)start + sizeof(void *) + (uintptr_t)align - 1) & ~((uintptr_t)align - 1);
-    memcpy((void *)(at - sizeof(void *)), &start, sizeof start);
+        ((uintptr_t)head.start + sizeof head + (uintptr_t)align) & ~((uintptr_t)align - 1);
+    memcpy((void *)(at - sizeof head), &head, sizeof head);
     m->live_blocks++;
     m->live_bytes += size;
     return (void *)at;
@@ -30,11 +56,14 @@ static void *memory_alloc(void *user, uint64_t size, uint64_t align)
 static void memory_free(void *user, void *block, uint64_t size)
 {
     test_memory *m = user;
-    void *start;
-    memcpy(&start, (char *)block - sizeof(void *), sizeof start);
+    block_head head;
+    memcpy(&head, (char *)block - sizeof head, sizeof head);
     m->live_blocks--;
     m->live_bytes -= size;
-    free(start);
+    if (head.fenced == 0)
+        free(head.start);
+    else
+        test_unfence(head.start, head.fenced);
 }
 
 llm_allocator test_memory_host(test_memory *m)

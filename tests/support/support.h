@@ -14,7 +14,8 @@
 
 #include <llm/llm_types.h>
 
-/* An allocator that counts live blocks and fails its n-th allocation (0: never). */
+/* An allocator that counts live blocks and fails its n-th allocation (0: never). Blocks of a page and
+ * more are fenced. */
 typedef struct test_memory {
     lm_allocator alloc;
     _Atomic uint64_t live_blocks, live_bytes;
@@ -27,6 +28,11 @@ void test_memory_init(test_memory *m);
 /* Asserts that everything was given back. */
 void test_memory_check(const test_memory *m);
 llm_allocator test_memory_host(test_memory *m);
+
+/* Memory that ends where an untouchable page begins, so that code which no sanitizer sees cannot
+ * read or write beyond it. */
+void *test_fenced(size_t size);
+void test_unfence(void *block, size_t size);
 
 /* A file in the repository's tests folder or in the external test data. test_data_path skips the
  * running test by name when no folder was configured; a configured folder without the file fails it.
