@@ -75,6 +75,17 @@ typedef struct lcu_api {
     lcu_result (*graph_destroy)(lcu_graph graph);
 } lcu_api;
 
+/* All of them, for the tables. */
+/* clang-format off */
+#define LCU_CALLS(X)                                                                               \
+    X(error_text) X(device_count) X(device_properties) X(device_use) X(memory_info)                \
+    X(memory_take) X(memory_give) X(pinned_take) X(pinned_give)                                    \
+    X(stream_create) X(stream_destroy) X(stream_wait)                                              \
+    X(event_create) X(event_destroy) X(event_record) X(event_query) X(event_wait) X(event_elapsed) \
+    X(copy) X(set) X(launch) X(kernel_shared)                                                      \
+    X(record_begin) X(record_end) X(graph_launch) X(graph_destroy)
+/* clang-format on */
+
 extern const lcu_api lcu_calls;
 
 #endif

@@ -206,31 +206,5 @@ static lcu_result graph_destroy(lcu_graph graph)
     return answer(cudaGraphExecDestroy(graph));
 }
 
-const lcu_api lcu_calls = {
-    .error_text = error_text,
-    .device_count = device_count,
-    .device_properties = device_properties,
-    .device_use = device_use,
-    .memory_info = memory_info,
-    .memory_take = memory_take,
-    .memory_give = memory_give,
-    .pinned_take = pinned_take,
-    .pinned_give = pinned_give,
-    .stream_create = stream_create,
-    .stream_destroy = stream_destroy,
-    .stream_wait = stream_wait,
-    .event_create = event_create,
-    .event_destroy = event_destroy,
-    .event_record = event_record,
-    .event_query = event_query,
-    .event_wait = event_wait,
-    .event_elapsed = event_elapsed,
-    .copy = copy,
-    .set = set,
-    .launch = launch,
-    .kernel_shared = kernel_shared,
-    .record_begin = record_begin,
-    .record_end = record_end,
-    .graph_launch = graph_launch,
-    .graph_destroy = graph_destroy,
-};
+#define CALL(name) .name = name,
+const lcu_api lcu_calls = {LCU_CALLS(CALL)};

@@ -1,26 +1,14 @@
 /* fuzz_api.c - the input is a program of calls on a few sessions of one engine with few pages, on a device that
  * checks every access and fails when told to. What each call must leave behind is known beforehand: the
  * timeline token by token, and logits as a session has that was fed the same in one go. */
-#include "support/support.h"
+#include "fuzz/fuzz.h"
 
 #include "api/handles.h"
 #include "backends/null/null.h"
 
 #include <llm/llm.h>
 
-#include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
-
-int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
-
-#define MUST(condition)                                                                            \
-    do {                                                                                           \
-        if (!(condition)) {                                                                        \
-            fprintf(stderr, "%s:%d: %s (%s)\n", __FILE__, __LINE__, #condition, llm_last_error()); \
-            abort();                                                                               \
-        }                                                                                          \
-    } while (0)
 
 #define CONTEXT  72u
 #define SESSIONS 3u

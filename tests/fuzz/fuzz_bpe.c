@@ -1,15 +1,12 @@
 /* fuzz_bpe.c - a byte-level vocabulary with invented tokens and merges under any pre-tokenizer, and
  * a text: ids must exist, and with ordinary tokens over bytes the text must come back. */
-#include "support/support.h"
+#include "fuzz/fuzz.h"
 
 #include "text/pretokenize.h"
 #include "text/tokenizer.h"
 #include "text/utf8.h"
 
-#include <stdlib.h>
 #include <string.h>
-
-int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
 enum { LETTERS = 256, TOKENS = 64, MERGES = 64, LONGEST = 16 };
 

@@ -1,13 +1,9 @@
 /* fuzz_gguf.c - any bytes as a GGUF file: opened from memory and through a callback, which must
  * agree, and all that was opened is touched. Begins with sound files. */
-#include "support/support.h"
+#include "fuzz/fuzz.h"
 
 #include "format/gguf_bytes.h"
 #include "format/gguf_walk.h"
-
-int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
-size_t LLVMFuzzerMutate(uint8_t *data, size_t size, size_t max_size);
-size_t LLVMFuzzerCustomMutator(uint8_t *data, size_t size, size_t max_size, unsigned int seed);
 
 typedef struct input {
     const uint8_t *data;

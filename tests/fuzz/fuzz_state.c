@@ -1,27 +1,13 @@
 /* fuzz_state.c - any bytes as a saved session, with the checksum put right so that what lies behind it is
  * reached: refused without a trace, or loaded and of use. Begins with sound ones of a model with full
  * attention, one with windows and one with recurrent states, on a device that checks every access. */
-#include "support/support.h"
+#include "fuzz/fuzz.h"
 
 #include "base/hash.h"
 
 #include <llm/llm.h>
 
-#include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
-
-int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
-size_t LLVMFuzzerMutate(uint8_t *data, size_t size, size_t max_size);
-size_t LLVMFuzzerCustomMutator(uint8_t *data, size_t size, size_t max_size, unsigned int seed);
-
-#define MUST(condition)                                                                            \
-    do {                                                                                           \
-        if (!(condition)) {                                                                        \
-            fprintf(stderr, "%s:%d: %s (%s)\n", __FILE__, __LINE__, #condition, llm_last_error()); \
-            abort();                                                                               \
-        }                                                                                          \
-    } while (0)
 
 #define CONTEXT     48u
 #define TOKENS      19u

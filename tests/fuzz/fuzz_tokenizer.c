@@ -2,16 +2,11 @@
  * text. Ids must exist, lengths must stay within bounds, a second encoding must agree, and a stream
  * must not depend on its cuts. Some runs have an allocation fail. Begins with sound vocabularies.
  */
-#include "support/support.h"
+#include "fuzz/fuzz.h"
 
 #include "text/tokenizer.h"
 
-#include <stdlib.h>
 #include <string.h>
-
-int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
-size_t LLVMFuzzerMutate(uint8_t *data, size_t size, size_t max_size);
-size_t LLVMFuzzerCustomMutator(uint8_t *data, size_t size, size_t max_size, unsigned int seed);
 
 enum { MOST = 128 };
 
