@@ -12,8 +12,6 @@ INLINE vec v_dot(vec sum, vec w, vec q)
 #include "backends/cpu/kernels/int8_x86_vnni.h"
 
 /* Products of panels by kind; in int8_avx512_panels.c. */
-typedef void (*panels_fn)(const void *panels, uint32_t n_w, const void *const *x, uint32_t n_x,
-                          uint32_t k, float *const *out, size_t at);
-extern const panels_fn lcpu_avx512_panels[4];
+extern const lcpu_panels_fn lcpu_avx512_panels[4];
 
 #endif

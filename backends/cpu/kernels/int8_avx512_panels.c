@@ -6,16 +6,6 @@
 #define TILE_X 4u
 #include "backends/cpu/kernels/int8_x86_panels.h"
 
-static const reader plain = {.kind = LCPU_PLAIN}, minima = {.kind = LCPU_MINIMA},
-                    halves = {.kind = LCPU_HALVES}, half_minima = {.kind = LCPU_HALF_MINIMA};
-MATMUL(plain, &plain)
-MATMUL(minima, &minima)
-MATMUL(halves, &halves)
-MATMUL(half_minima, &half_minima)
+LCPU_INT8_KINDS(MATMUL_OF_KIND)
 
-const panels_fn lcpu_avx512_panels[4] = {
-    [LCPU_PLAIN] = matmul_plain,
-    [LCPU_MINIMA] = matmul_minima,
-    [LCPU_HALVES] = matmul_halves,
-    [LCPU_HALF_MINIMA] = matmul_half_minima,
-};
+const lcpu_panels_fn lcpu_avx512_panels[4] = {LCPU_INT8_KINDS(LCPU_INT8_MATMUL)};

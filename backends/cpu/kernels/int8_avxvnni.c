@@ -13,21 +13,10 @@ INLINE vec v_dot(vec sum, vec w, vec q)
 #include "backends/cpu/kernels/int8_x86_panels.h"
 #include "backends/cpu/kernels/int8_x86_tiles.h"
 
-static const reader plain = {.kind = LCPU_PLAIN}, minima = {.kind = LCPU_MINIMA},
-                    halves = {.kind = LCPU_HALVES}, half_minima = {.kind = LCPU_HALF_MINIMA};
-MATMUL(plain, &plain)
-MATMUL(minima, &minima)
-MATMUL(halves, &halves)
-MATMUL(half_minima, &half_minima)
+LCPU_INT8_KINDS(MATMUL_OF_KIND)
 LCPU_INT8_FORMATS(KERNELS)
 
-static void (*const matmul_of[])(const void *panels, uint32_t n_w, const void *const *x,
-                                 uint32_t n_x, uint32_t k, float *const *out, size_t at) = {
-    [LCPU_PLAIN] = matmul_plain,
-    [LCPU_MINIMA] = matmul_minima,
-    [LCPU_HALVES] = matmul_halves,
-    [LCPU_HALF_MINIMA] = matmul_half_minima,
-};
+static const lcpu_panels_fn matmul_of[] = {LCPU_INT8_KINDS(LCPU_INT8_MATMUL)};
 
 #define ADD(name, format, values, type, kind)                                                      \
     k->int8.formats[k->int8.n_formats++] = (lcpu_int8_format){                                     \

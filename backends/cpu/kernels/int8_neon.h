@@ -125,16 +125,7 @@ INLINE void store_rows(const tile_of *t, uint32_t r, float32x4_t low, float32x4_
     }
 
 #define MATMULS                                                                                    \
-    MATMUL(plain, LCPU_PLAIN)                                                                      \
-    MATMUL(minima, LCPU_MINIMA)                                                                    \
-    MATMUL(halves, LCPU_HALVES)                                                                    \
-    MATMUL(half_minima, LCPU_HALF_MINIMA)                                                          \
-    static void (*const matmul_of[])(const void *panels, uint32_t n_w, const void *const *x,       \
-                                     uint32_t n_x, uint32_t k, float *const *out, size_t at) = {   \
-        [LCPU_PLAIN] = matmul_plain,                                                               \
-        [LCPU_MINIMA] = matmul_minima,                                                             \
-        [LCPU_HALVES] = matmul_halves,                                                             \
-        [LCPU_HALF_MINIMA] = matmul_half_minima,                                                   \
-    };
+    LCPU_INT8_KINDS(MATMUL)                                                                        \
+    static const lcpu_panels_fn matmul_of[] = {LCPU_INT8_KINDS(LCPU_INT8_MATMUL)};
 
 #endif

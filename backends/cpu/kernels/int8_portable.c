@@ -119,18 +119,9 @@ static float dot(const block *w, const block *x, uint32_t blocks, int kind)
                 out[i][at + o] = dot(row + (size_t)o * blocks, x[i], blocks, kind);                \
     }
 
-MATMUL(plain, LCPU_PLAIN)
-MATMUL(minima, LCPU_MINIMA)
-MATMUL(halves, LCPU_HALVES)
-MATMUL(half_minima, LCPU_HALF_MINIMA)
+LCPU_INT8_KINDS(MATMUL)
 
-static void (*const matmul_of[])(const void *panels, uint32_t n_w, const void *const *x,
-                                 uint32_t n_x, uint32_t k, float *const *out, size_t at) = {
-    [LCPU_PLAIN] = matmul_plain,
-    [LCPU_MINIMA] = matmul_minima,
-    [LCPU_HALVES] = matmul_halves,
-    [LCPU_HALF_MINIMA] = matmul_half_minima,
-};
+static const lcpu_panels_fn matmul_of[] = {LCPU_INT8_KINDS(LCPU_INT8_MATMUL)};
 
 #define FORMAT(name, format, values, type, kind)                                                   \
     {.id = (format),                                                                               \

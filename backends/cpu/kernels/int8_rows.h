@@ -35,6 +35,16 @@ enum {
     LCPU_HALF_MINIMA, /* one scale, a minimum for each sixteen */
 };
 
+/* K(name, kind) */
+#define LCPU_INT8_KINDS(K)                                                                         \
+    K(plain, LCPU_PLAIN)                                                                           \
+    K(minima, LCPU_MINIMA)                                                                         \
+    K(halves, LCPU_HALVES)                                                                         \
+    K(half_minima, LCPU_HALF_MINIMA)
+
+/* An entry of a table of products by kind. */
+#define LCPU_INT8_MATMUL(name, kind) [kind] = matmul_##name,
+
 /* F(name, format, values per block, block type, kind) */
 #define LCPU_INT8_FORMATS(F)                                                                       \
     F(q8_0, LM_Q8_0, 32, lm_block_q8_0, LCPU_PLAIN)                                                \

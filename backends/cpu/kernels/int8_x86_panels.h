@@ -131,4 +131,9 @@ INLINE void multiply(const reader *f, const void *panels, uint32_t n_w, const vo
         multiply(reader, panels, n_w, x, n_x, k, out, at);                                         \
     }
 
+/* For sets whose products need no more of a reader than its kind. */
+#define MATMUL_OF_KIND(name, of)                                                                   \
+    static const reader name = {.kind = (of)};                                                     \
+    MATMUL(name, &name)
+
 #endif

@@ -44,6 +44,10 @@ typedef void (*lcpu_f32_fn)(const float *w, size_t stride, uint32_t n_w, const f
 typedef void (*lcpu_half_fn)(const uint8_t *w, size_t stride, uint32_t n_w, const float *const *x,
                              uint32_t n_x, uint32_t k, float *const *out, size_t at);
 
+/* The same for panels and rows of activations of the int8 family. */
+typedef void (*lcpu_panels_fn)(const void *panels, uint32_t n_w, const void *const *x, uint32_t n_x,
+                               uint32_t k, float *const *out, size_t at);
+
 /* A format of the int8 family: `k` is a multiple of 32, `from` are rows of the file, `stride` bytes
  * apart. Rows of weights are unpacked into panels of `panel_rows` (see lcpu_int8) that lie one
  * behind the other. */
@@ -51,8 +55,7 @@ typedef struct lcpu_int8_format {
     uint32_t id;           /* of the storage format */
     uint32_t column_bytes; /* of a panel, per 32 columns */
     void (*unpack)(const uint8_t *from, size_t stride, uint32_t n_w, uint32_t k, void *panels);
-    void (*matmul)(const void *panels, uint32_t n_w, const void *const *x, uint32_t n_x, uint32_t k,
-                   float *const *out, size_t at);
+    lcpu_panels_fn matmul;
     /* The same from the file's rows, for few activation rows; or NULL. */
     void (*direct)(const uint8_t *from, size_t stride, uint32_t n_w, const void *const *x,
                    uint32_t n_x, uint32_t k, float *const *out, size_t at);
