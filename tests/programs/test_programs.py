@@ -372,6 +372,16 @@ class Demo(Case):
         self.assertLess(bits[0] + 0.5, bits[1])
 
 
+    def test_whole_numbers_do_not_cost_it_words(self):
+        """Eight bits for activations change its perplexity by less than 0.2 %."""
+        path = scratch("prose.txt")
+        path.write_text(PROSE)
+        found = [json.loads(self.succeeds("llm-perplexity", DEMO, "-f", path, "--json", "--device", device).out)
+                 ["perplexity"] for device in ("ref", "cpu")]
+        self.assertNotEqual(found[0], found[1])
+        self.assertLess(abs(found[1] / found[0] - 1), 0.002, found)
+
+
 class Times(Case):
     def test_headers_are_quick(self):
         begin = time.monotonic()
