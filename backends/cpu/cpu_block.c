@@ -118,6 +118,8 @@ int32_t lcpu_qkv(lhost_run *r, const lm_step *step)
         lcpu_product_bind(r, linears[i], &j.b.p[i]);
         lcpu_product_rows(&j.b.p[i], &j.acts, outs[i]);
     }
+    lcpu_next next;
+    j.b.then = lcpu_next_find(r, step, &next);
     lcpu_batch_run(&j.b);
     uint32_t width = lhost_width(r, step->out[0]) + j.k_width + j.v_width;
     lcpu_ranges(r, rows, GRAIN / width + 1, place_rows, &j);
@@ -165,6 +167,8 @@ int32_t lcpu_attn_out(lhost_run *r, const lm_step *step)
     lcpu_product_bind(r, &step->u.attn_out.out, &j.b.p[0]);
     lcpu_product_rows(&j.b.p[0], &j.acts, lhost_slot(r, step->out[0]));
     j.b.p[0].addend = residual_of(r, step);
+    lcpu_next next;
+    j.b.then = lcpu_next_find(r, step, &next);
     lcpu_batch_run(&j.b);
     return LLM_OK;
 }
@@ -218,10 +222,13 @@ int32_t lcpu_ffn(lhost_run *r, const lm_step *step)
         lcpu_product_bind(r, j.linears[i], &j.up.p[i]);
         lcpu_product_rows(&j.up.p[i], &j.acts, NULL);
     }
-    lcpu_batch_run(&j.up);
     lcpu_product_bind(r, &step->u.ffn.down, &j.down.p[0]);
     lcpu_product_rows(&j.down.p[0], &j.hidden, lhost_slot(r, step->out[0]));
     j.down.p[0].addend = residual_of(r, step);
+    lcpu_next next;
+    j.up.then = &j.down;
+    j.down.then = lcpu_next_find(r, step, &next);
+    lcpu_batch_run(&j.up);
     lcpu_batch_run(&j.down);
     return LLM_OK;
 }

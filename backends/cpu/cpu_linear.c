@@ -71,6 +71,8 @@ int32_t lcpu_linear(lhost_run *r, const lm_step *step)
     job j;
     start(r, step, &j);
     lcpu_product_rows(&j.b.p[0], &j.acts, lhost_slot(r, step->out[0]));
+    lcpu_next next;
+    j.b.then = lcpu_next_find(r, step, &next);
     lcpu_batch_run(&j.b);
     return LLM_OK;
 }

@@ -164,6 +164,7 @@ typedef struct part {
     const lcpu_group *g;
     uint32_t first, count; /* of the weight rows */
     uint8_t *panel;
+    const uint8_t *next; /* weights that are read afterwards, or NULL */
 } part;
 
 /* Few rows are multiplied from the weights where they lie. */
@@ -204,12 +205,12 @@ static void multiply_in_place(const part *t, const void *const *x, uint32_t n, f
     const uint8_t *from = lhost_weight_row(w, t->g->matrix, t->first);
     const float *const *floats = (const float *const *)x;
     if (t->p->int8 != NULL)
-        t->p->int8->direct(from, w->row_bytes, t->count, x, n, w->cols, out, at);
+        t->p->int8->direct(from, w->row_bytes, t->count, x, n, w->cols, out, at, t->next);
     else if (t->p->direct)
         t->b->d->k.f32_matmul((const float *)(const void *)from, w->cols, t->count, floats, n,
                               w->cols, out, at);
     else
-        t->p->half(from, w->row_bytes, t->count, floats, n, w->cols, out, at);
+        t->p->half(from, w->row_bytes, t->count, floats, n, w->cols, out, at, t->next);
 }
 
 /* For one row of activations weights are used up while they are in the first cache. */
@@ -264,11 +265,13 @@ static void add_rest(const part *t)
 }
 
 static void run_single(const lcpu_batch *b, const lcpu_product *p, const lcpu_group *g,
-                       uint32_t first, uint32_t end, uint8_t *panel)
+                       uint32_t first, uint32_t end, uint8_t *panel, const uint8_t *next)
 {
     for (; first < end; first += p->part_rows) {
         uint32_t count = end - first < p->part_rows ? end - first : p->part_rows;
-        part t = {b, p, g, first, count, panel};
+        part t = {b, p, g, first, count, panel, next};
+        if (first + count < end)
+            t.next = lhost_weight_row(p->w, g->matrix, first + count);
         prepare(&t);
         multiply(&t, p->x + g->first, g->count, p->out + g->first, first);
         add_rest(&t);
@@ -290,7 +293,7 @@ static void keep(const lcpu_batch *b, float *const values[2], uint32_t place, ui
 }
 
 static void run_pair(const lcpu_batch *b, uint32_t group, uint32_t first, uint32_t end,
-                     uint32_t worker)
+                     uint32_t worker, const uint8_t *next)
 {
     const lcpu_group *g = &b->p[0].groups[group];
     uint32_t n = b->pair->n, rows = b->p[0].part_rows, count = end - first;
@@ -299,7 +302,9 @@ static void run_pair(const lcpu_batch *b, uint32_t group, uint32_t first, uint32
     float *out[2][PAIR_PLACES];
     part t[2];
     for (uint32_t i = 0; i < n; i++, panel += b->p[0].panel_bytes) {
-        t[i] = (part){b, &b->p[i], g, first, count, panel};
+        t[i] = (part){b, &b->p[i], g, first, count, panel, next};
+        if (i + 1 < n)
+            t[i].next = lhost_weight_row(b->p[i + 1].w, g->matrix, first);
         prepare(&t[i]);
         for (uint32_t k = 0; k < PAIR_PLACES; k++)
             out[i][k] = values + ((size_t)i * PAIR_PLACES + k) * rows;
@@ -320,24 +325,60 @@ static uint32_t tiles_of(const lcpu_product *p)
     return (p->w->rows + p->task_rows - 1) / p->task_rows;
 }
 
+static uint32_t tasks_of(const lcpu_batch *b)
+{
+    uint32_t tasks = 0;
+    for (uint32_t i = 0; i < (b->pair != NULL ? 1 : b->n); i++) /* a pair has one list of tasks */
+        tasks += b->p[i].n_groups * tiles_of(&b->p[i]);
+    return tasks;
+}
+
+/* The product that a task is of; the task becomes one of its own. */
+static const lcpu_product *product_of(const lcpu_batch *b, uint32_t *task)
+{
+    const lcpu_product *p = b->p;
+    for (; *task >= p->n_groups * tiles_of(p); p++)
+        *task -= p->n_groups * tiles_of(p);
+    return p;
+}
+
+static const uint8_t *weights_of(const lcpu_batch *b, uint32_t task)
+{
+    if (task >= tasks_of(b))
+        return NULL;
+    const lcpu_product *p = product_of(b, &task);
+    uint32_t tiles = tiles_of(p);
+    return lhost_weight_row(p->w, p->groups[task / tiles].matrix, task % tiles * p->task_rows);
+}
+
+/* What whoever does a task does next, if nobody steals it: the next one, or at the end of a share
+ * the first of that share in the job that follows. */
+static const uint8_t *weights_after(const lcpu_batch *b, uint32_t task)
+{
+    const lcpu_team *team = b->d->team;
+    uint32_t count = tasks_of(b), share = lcpu_team_share(team, count, task);
+    if (task + 1 < lcpu_team_start(team, count, share + 1))
+        return weights_of(b, task + 1);
+    if (b->then == NULL)
+        return NULL;
+    return weights_of(b->then, lcpu_team_start(team, tasks_of(b->then), share));
+}
+
 static void run_task(void *arg, uint32_t task, uint32_t worker)
 {
     const lcpu_batch *b = arg;
-    const lcpu_product *p = b->p;
-    for (; task >= p->n_groups * tiles_of(p); p++) /* a pair has one list of tasks */
-        task -= p->n_groups * tiles_of(p);
+    const uint8_t *next = weights_after(b, task);
+    const lcpu_product *p = product_of(b, &task);
     uint32_t tiles = tiles_of(p), first = task % tiles * p->task_rows;
     uint32_t end = first + p->task_rows < p->w->rows ? first + p->task_rows : p->w->rows;
     if (b->pair != NULL)
-        run_pair(b, task / tiles, first, end, worker);
+        run_pair(b, task / tiles, first, end, worker, next);
     else
-        run_single(b, p, &p->groups[task / tiles], first, end, b->panels + worker * b->panel_bytes);
+        run_single(b, p, &p->groups[task / tiles], first, end, b->panels + worker * b->panel_bytes,
+                   next);
 }
 
 void lcpu_batch_run(lcpu_batch *b)
 {
-    uint32_t tasks = 0;
-    for (uint32_t i = 0; i < (b->pair != NULL ? 1 : b->n); i++)
-        tasks += b->p[i].n_groups * tiles_of(&b->p[i]);
-    lcpu_team_run(b->d->team, tasks, run_task, b);
+    lcpu_team_run(b->d->team, tasks_of(b), run_task, b);
 }

@@ -56,8 +56,9 @@ typedef struct lcpu_batch {
     const lcpu_device *d;
     lcpu_product p[LCPU_BATCH];
     uint32_t n;
-    const lcpu_pair *pair; /* or NULL */
-    uint8_t *panels;       /* [workers, panel_bytes] */
+    const lcpu_pair *pair;         /* or NULL */
+    const struct lcpu_batch *then; /* its first weights are fetched at the end; or NULL */
+    uint8_t *panels;               /* [workers, panel_bytes] */
     size_t panel_bytes;
     uint8_t *tiles; /* [workers] of a pair */
     size_t tile_bytes;
@@ -79,5 +80,14 @@ const void *lcpu_acts_row(const lcpu_product *p, const lcpu_acts *a, size_t row)
 
 void lcpu_acts_quantise(lhost_run *r, const lcpu_acts *a); /* nothing when there are no blocks */
 void lcpu_batch_run(lcpu_batch *b);
+
+/* The batch of a later step as far as its tasks' weights go. */
+typedef struct lcpu_next {
+    lcpu_batch b;
+    lcpu_group all;
+} lcpu_next;
+
+/* What the first of the later steps multiplies; NULL when that is not known, or with many rows. */
+const lcpu_batch *lcpu_next_find(const lhost_run *r, const lm_step *step, lcpu_next *next);
 
 #endif

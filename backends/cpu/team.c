@@ -184,6 +184,11 @@ static void worker_main(void *arg)
 
 /* --- running ---------------------------------------------------------------------------------- */
 
+static uint32_t start_of(uint32_t count, uint32_t index, uint32_t shares)
+{
+    return (uint32_t)((uint64_t)count * index / shares);
+}
+
 static void publish(lcpu_team *t, uint32_t count, lcpu_task_fn task, void *arg)
 {
     t->task = task;
@@ -193,8 +198,7 @@ static void publish(lcpu_team *t, uint32_t count, lcpu_task_fn task, void *arg)
     uint32_t napping = atomic_load(&t->napping);
     uint32_t present = napping < t->n_shares ? t->n_shares - napping : 1;
     for (uint32_t i = 0; i < present; i++) {
-        uint32_t next = (uint32_t)((uint64_t)count * i / present);
-        uint32_t end = (uint32_t)((uint64_t)count * (i + 1) / present);
+        uint32_t next = start_of(count, i, present), end = start_of(count, i + 1, present);
         atomic_store(&t->shares[i].left, range_of(next, end));
     }
     atomic_fetch_add(&t->job, 1);
@@ -279,6 +283,16 @@ void lcpu_team_run(lcpu_team *team, uint32_t count, lcpu_task_fn task, void *arg
 uint32_t lcpu_team_size(const lcpu_team *team)
 {
     return team->size;
+}
+
+uint32_t lcpu_team_start(const lcpu_team *team, uint32_t count, uint32_t index)
+{
+    return start_of(count, index, team->n_shares);
+}
+
+uint32_t lcpu_team_share(const lcpu_team *team, uint32_t count, uint32_t task)
+{
+    return (uint32_t)((((uint64_t)task + 1) * team->n_shares - 1) / count);
 }
 
 static int32_t start_workers(lcpu_team *t)

@@ -20,4 +20,8 @@ uint32_t lcpu_team_size(const lcpu_team *team);
  */
 void lcpu_team_run(lcpu_team *team, uint32_t count, lcpu_task_fn task, void *arg);
 
+/* Who begins with which of `count` tasks: share i with those from its start to that of i + 1. */
+uint32_t lcpu_team_start(const lcpu_team *team, uint32_t count, uint32_t index);
+uint32_t lcpu_team_share(const lcpu_team *team, uint32_t count, uint32_t task);
+
 #endif

@@ -167,14 +167,15 @@ static void multiply_tile(const work *j, uint32_t first)
     const uint8_t *file = j->file + first * j->stride;
     uint32_t n_w = j->rows - first < j->tile ? j->rows - first : j->tile;
     const float *const *x = (const float *const *)j->x;
+    const uint8_t *next = file + n_w * j->stride;
     float *rows = (float *)(void *)j->panels;
     if (j->int8 != NULL && j->int8->direct != NULL && j->n_x <= j->k->int8.direct_max) {
-        j->int8->direct(file, j->stride, n_w, j->x, j->n_x, j->cols, j->out, first);
+        j->int8->direct(file, j->stride, n_w, j->x, j->n_x, j->cols, j->out, first, next);
     } else if (j->int8 != NULL) {
         j->int8->unpack(file, j->stride, n_w, j->cols, j->panels);
         j->int8->matmul(j->panels, n_w, j->x, j->n_x, j->cols, j->out, first);
     } else if (j->half != NULL && j->n_x <= j->half_most) {
-        j->half(file, j->stride, n_w, x, j->n_x, j->cols, j->out, first);
+        j->half(file, j->stride, n_w, x, j->n_x, j->cols, j->out, first, next);
     } else {
         for (uint32_t i = 0; i < n_w; i++)
             lcpu_decoder_of(j->k, j->format)(file + i * j->stride, rows + i * (j->cols + GAP),

@@ -300,7 +300,7 @@ static void multiply_one(const lcpu_kernels *k, const one_case *c, bool direct, 
     memcpy(file, c->file, n_w * stride);
     int8->unpack(file, stride, n_w, c->cols, panel);
     if (direct)
-        int8->direct(file, stride, n_w, rows, n_x, c->cols, outs, 0);
+        int8->direct(file, stride, n_w, rows, n_x, c->cols, outs, 0, file);
     else
         int8->matmul(panel, n_w, rows, n_x, c->cols, outs, 0);
     test_unfence(panel, panel_bytes(k, int8, n_w, c->cols));

@@ -49,7 +49,7 @@ static void multiply(lcpu_half_fn fn, uint32_t first, uint32_t n_x, uint32_t n_w
         for (uint32_t o = 0; o < MAX_W + 2; o++)
             out[i][o] = 77;
     }
-    fn(h.file, h.stride, n_w, x, n_x, h.k, out, 1);
+    fn(h.file, h.stride, n_w, x, n_x, h.k, out, 1, h.file);
     for (uint32_t i = 0; i < n_x; i++)
         assert_true(out[i][0] == 77 && out[i][n_w + 1] == 77);
 }

@@ -2,7 +2,7 @@
  * operand, where they lie in the file; sixteen rows of activations, rounded to bfloat16 and turned,
  * the other. An output takes its products in the order of the columns, 32 at a time, whatever
  * stands beside it, so one row of activations gives the bits that many give. */
-#include "backends/cpu/kernels/kernels.h"
+#include "backends/cpu/kernels/ahead.h"
 
 #include <immintrin.h>
 #include <string.h>
@@ -43,9 +43,10 @@ typedef struct block {
     size_t stride;
     uint32_t n_w, n_x, k;
     const float *const *x;
-    uint32_t width;  /* of the right registers in values: 1 or 16 */
-    uint8_t *turned; /* [2][CHUNK / STEP] registers */
-    uint8_t *sums;   /* [ROWS / 32][2][2] registers */
+    const uint8_t *next; /* what will be read after these, or NULL */
+    uint32_t width;      /* of the right registers in values: 1 or 16 */
+    uint8_t *turned;     /* [2][CHUNK / STEP] registers */
+    uint8_t *sums;       /* [ROWS / 32][2][2] registers */
 } block;
 
 /* --- configuration ---------------------------------------------------------------------------- */
@@ -135,14 +136,16 @@ static void turn_block(const block *b, uint32_t first, uint32_t steps)
 INLINE void multiply_steps(const block *b, const uint8_t *w, size_t stride, uint32_t first_step,
                            uint32_t steps, int L, int R)
 {
-    /* Few activations wait for memory: the next rows are asked for in its order, not in ours. */
-    const uint8_t *next = w + (size_t)L * SIDE * stride;
-    uint32_t ahead = R == 1 && next < b->w + b->n_w * b->stride ? (uint32_t)L * SIDE : 0;
+    /* Few activations wait for memory. */
+    size_t rows = (size_t)L * SIDE;
+    const uint8_t *next = w + rows * stride;
+    if (next >= b->w + b->n_w * b->stride)
+        next = b->next;
+    lcpu_ahead to_come = lcpu_ahead_of(R == 1 ? next : NULL, rows * steps * 64);
     size_t right = b->width == 1 ? 4 : 64, step = b->width == 1 ? 64 : TILE;
     const uint8_t *x = b->turned + first_step * step, *y = x + CHUNK / STEP * TILE;
     for (uint32_t s = 0; s < steps; s++) {
-        for (uint32_t i = 0; i < ahead; i++)
-            _mm_prefetch((const char *)next + ((size_t)s * ahead + i) * 64, _MM_HINT_T1);
+        lcpu_ahead_fetch(&to_come, rows * 64);
         TILE_LOAD(RIGHT_0, x + s * step, right);
         if (R > 1)
             TILE_LOAD(RIGHT_1, y + s * step, right);
@@ -238,7 +241,7 @@ static void hand_out(const block *b, float *const *out, size_t at)
 }
 
 static void bf16_matmul(const uint8_t *w, size_t stride, uint32_t n_w, const float *const *x,
-                        uint32_t n_x, uint32_t k, float *const *out, size_t at)
+                        uint32_t n_x, uint32_t k, float *const *out, size_t at, const uint8_t *next)
 {
     _Alignas(64) uint8_t turned[2 * CHUNK / STEP * TILE], sums[ROWS / SIDE * 2 * TILE];
     uint32_t width = n_x == 1 ? 1 : SIDE;
@@ -251,6 +254,7 @@ static void bf16_matmul(const uint8_t *w, size_t stride, uint32_t n_w, const flo
                        .n_x = n_x - i < 2 * SIDE ? n_x - i : 2 * SIDE,
                        .k = k,
                        .x = x + i,
+                       .next = n_w - row > ROWS ? w + (row + ROWS) * stride : next,
                        .width = width,
                        .turned = turned,
                        .sums = sums};

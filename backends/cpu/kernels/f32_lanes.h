@@ -4,6 +4,7 @@
 #ifndef LM_BACKENDS_CPU_KERNELS_F32_LANES_H
 #define LM_BACKENDS_CPU_KERNELS_F32_LANES_H
 
+#include "backends/cpu/kernels/ahead.h"
 #include "backends/cpu/kernels/attn_lanes.h"
 #include "backends/cpu/kernels/values.h"
 
@@ -18,6 +19,7 @@ typedef struct tile_of {
     uint32_t k;
     float *const *out;
     size_t at;
+    lcpu_ahead *next; /* for one row of activations */
 } tile_of;
 
 typedef lanes (*load_fn)(const uint8_t *from);
@@ -40,6 +42,8 @@ INLINE void tile(const tile_of *t, uint32_t from, uint32_t end, lanes *sums, uin
     uint32_t c = from;
     for (; c + LANES <= end; c += LANES) {
         lanes w[TILE_W];
+        if (X == 1)
+            lcpu_ahead_fetch(t->next, (size_t)W * LANES * bytes);
         EACH (o, W)
             w[o] = load(t->w + o * t->stride + (size_t)c * bytes);
         EACH (i, X) {
@@ -133,21 +137,24 @@ INLINE lanes load_f32(const uint8_t *from)
 static void f32_matmul(const float *w, size_t stride, uint32_t n_w, const float *const *x,
                        uint32_t n_x, uint32_t k, float *const *out, size_t at)
 {
-    tile_of t = {(const uint8_t *)w, stride * sizeof *w, x, k, out, at};
+    lcpu_ahead none = lcpu_ahead_of(NULL, 0);
+    tile_of t = {(const uint8_t *)w, stride * sizeof *w, x, k, out, at, &none};
     matmul(&t, n_w, n_x, load_f32, sizeof(float));
 }
 
 static void f16_matmul(const uint8_t *w, size_t stride, uint32_t n_w, const float *const *x,
-                       uint32_t n_x, uint32_t k, float *const *out, size_t at)
+                       uint32_t n_x, uint32_t k, float *const *out, size_t at, const uint8_t *next)
 {
-    tile_of t = {w, stride, x, k, out, at};
+    lcpu_ahead to_come = lcpu_ahead_of(next, n_w * stride);
+    tile_of t = {w, stride, x, k, out, at, &to_come};
     matmul(&t, n_w, n_x, lanes_load_f16, 2);
 }
 
 static void bf16_matmul(const uint8_t *w, size_t stride, uint32_t n_w, const float *const *x,
-                        uint32_t n_x, uint32_t k, float *const *out, size_t at)
+                        uint32_t n_x, uint32_t k, float *const *out, size_t at, const uint8_t *next)
 {
-    tile_of t = {w, stride, x, k, out, at};
+    lcpu_ahead to_come = lcpu_ahead_of(next, n_w * stride);
+    tile_of t = {w, stride, x, k, out, at, &to_come};
     matmul(&t, n_w, n_x, lanes_load_bf16, 2);
 }
 

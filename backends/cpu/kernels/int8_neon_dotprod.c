@@ -4,6 +4,7 @@
 #include <float.h>
 #include <math.h>
 
+#include "backends/cpu/kernels/ahead.h"
 #include "backends/cpu/kernels/int8_neon.h"
 
 /* --- activations ------------------------------------------------------------------------------ */
@@ -180,12 +181,14 @@ INLINE float32x4_t multiply_rows(four_rows *f, size_t bytes, uint32_t groups, ui
 #define DIRECT(name, format, values, type, kind)                                                   \
     static void direct_##name(const uint8_t *from, size_t stride, uint32_t n_w,                    \
                               const void *const *x, uint32_t n_x, uint32_t k, float *const *out,   \
-                              size_t at)                                                           \
+                              size_t at, const uint8_t *next)                                      \
     {                                                                                              \
         four_rows f;                                                                               \
+        lcpu_ahead to_come = lcpu_ahead_of(next, n_w * stride);                                    \
         for (uint32_t i = 0; i < n_x; i++) {                                                       \
             for (uint32_t o = 0; o < n_w; o += 4) {                                                \
                 float all[4];                                                                      \
+                lcpu_ahead_fetch(&to_come, 4 * stride);                                            \
                 for (uint32_t r = 0; r < 4; r++)                                                   \
                     f.row[r] = from + (o + r < n_w ? o + r : n_w - 1) * stride;                    \
                 vst1q_f32(all, multiply_rows(&f, sizeof(type), (values) / BLOCK, k, head_##name,   \

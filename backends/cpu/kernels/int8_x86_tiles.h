@@ -3,6 +3,7 @@
 #ifndef LM_BACKENDS_CPU_KERNELS_INT8_X86_TILES_H
 #define LM_BACKENDS_CPU_KERNELS_INT8_X86_TILES_H
 
+#include "backends/cpu/kernels/ahead.h"
 #include "backends/cpu/kernels/int8_x86_grids.h"
 
 /* See int8_x86_panels.h. */
@@ -95,16 +96,6 @@ INLINE void unpack(const reader *f, const uint8_t *from, size_t stride, uint32_t
 
 #define DIRECT_MAX 4u
 
-/* What follows is fetched into the second cache in the order of memory, `AHEAD` tiles ahead: few
- * bytes at a time, for a burst would hold up the loads of what is needed now. */
-#define AHEAD 2u
-
-INLINE void fetch(const uint8_t *from, size_t bytes)
-{
-    for (size_t line = 0; line < bytes; line += 64)
-        _mm_prefetch((const char *)from + line, _MM_HINT_T1);
-}
-
 /* Columns that share a scale. */
 INLINE vecf add_part(const reader *f, const vec *z, const act_block *x, uint32_t at, uint32_t count,
                      vecf scale, vecf acc)
@@ -129,7 +120,7 @@ INLINE vecf add_block(const reader *f, const vec *z, const run *s, uint32_t b, c
 }
 
 INLINE void direct_run(const reader *f, const walk *w, uint32_t at, uint32_t blocks,
-                       const act_block *const *x, uint32_t n_x, const uint8_t *ahead,
+                       const act_block *const *x, uint32_t n_x, lcpu_ahead *next,
                        vecf acc[DIRECT_MAX])
 {
     size_t pair_bytes = ROWS * run_bytes(f, RUN) / (RUN / 2);
@@ -137,8 +128,7 @@ INLINE void direct_run(const reader *f, const walk *w, uint32_t at, uint32_t blo
     f->run(w, blocks, &s);
     for (uint32_t b = 0; b < blocks; b += 2) {
         vec z[16];
-        if (ahead != NULL)
-            fetch(ahead + b / 2 * pair_bytes, pair_bytes);
+        lcpu_ahead_fetch(next, pair_bytes);
         f->pair(w, b / 2, &s, RAISED, z);
         _Pragma("GCC unroll 1") for (uint32_t i = 0; i < n_x; i++)
         {
@@ -151,36 +141,37 @@ INLINE void direct_run(const reader *f, const walk *w, uint32_t at, uint32_t blo
 
 /* One tile of rows. */
 INLINE void direct_rows(const reader *f, const uint8_t *from, size_t stride, uint32_t n_w,
-                        const act_block *const *x, uint32_t n_x, uint32_t k, vecf acc[DIRECT_MAX])
+                        const act_block *const *x, uint32_t n_x, uint32_t k, lcpu_ahead *next,
+                        vecf acc[DIRECT_MAX])
 {
-    const uint8_t *ahead = from + AHEAD * ROWS * stride;
     for (uint32_t i = 0; i < n_x; i++)
         acc[i] = f_set(0);
     for (uint32_t at = 0; at < k / BLOCK; at += RUN, from += run_bytes(f, RUN)) {
         uint32_t blocks = k / BLOCK - at < RUN ? k / BLOCK - at : RUN;
         walk w = walk_of(from, stride);
         if (blocks == RUN && n_w == ROWS) {
-            direct_run(f, &w, at, RUN, x, n_x, ahead, acc);
-            ahead += ROWS * run_bytes(f, RUN);
+            direct_run(f, &w, at, RUN, x, n_x, next, acc);
             continue;
         }
         copy part;
         copy_run(from, stride, n_w, run_bytes(f, blocks), &part);
         w = walk_of(part.rows[0], sizeof part.rows[0]);
-        direct_run(f, &w, at, blocks, x, n_x, NULL, acc);
+        direct_run(f, &w, at, blocks, x, n_x, next, acc);
     }
 }
 
 INLINE void direct(const reader *f, const uint8_t *from, size_t stride, uint32_t n_w,
-                   const void *const *x, uint32_t n_x, uint32_t k, float *const *out, size_t at)
+                   const void *const *x, uint32_t n_x, uint32_t k, float *const *out, size_t at,
+                   const uint8_t *next)
 {
+    lcpu_ahead to_come = lcpu_ahead_of(next, n_w * stride);
     const act_block *rows[DIRECT_MAX];
     for (uint32_t i = 0; i < n_x; i++)
         rows[i] = x[i];
     for (uint32_t o = 0; o < n_w; o += ROWS) {
         uint32_t count = n_w - o < ROWS ? n_w - o : ROWS;
         vecf acc[DIRECT_MAX];
-        direct_rows(f, from + o * stride, stride, count, rows, n_x, k, acc);
+        direct_rows(f, from + o * stride, stride, count, rows, n_x, k, &to_come, acc);
         for (uint32_t i = 0; i < n_x; i++)
             f_store_some(out[i] + at + o, count, acc[i]);
     }
@@ -201,9 +192,9 @@ INLINE void direct(const reader *f, const uint8_t *from, size_t stride, uint32_t
     }                                                                                              \
     static void direct_##name(const uint8_t *from, size_t stride, uint32_t n_w,                    \
                               const void *const *x, uint32_t n_x, uint32_t k, float *const *out,   \
-                              size_t at)                                                           \
+                              size_t at, const uint8_t *next)                                      \
     {                                                                                              \
-        direct(&reader_##name, from, stride, n_w, x, n_x, k, out, at);                             \
+        direct(&reader_##name, from, stride, n_w, x, n_x, k, out, at, next);                       \
     }
 
 #endif

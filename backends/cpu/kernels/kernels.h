@@ -40,9 +40,11 @@ typedef void (*lcpu_decode_fn)(const void *from, float *to, size_t count);
 typedef void (*lcpu_f32_fn)(const float *w, size_t stride, uint32_t n_w, const float *const *x,
                             uint32_t n_x, uint32_t k, float *const *out, size_t at);
 
-/* The same for weights of sixteen bits, `stride` bytes apart and of any alignment. */
+/* The same for weights of sixteen bits, `stride` bytes apart and of any alignment. `next` is where
+ * as many bytes lie that will be read after these, or NULL. */
 typedef void (*lcpu_half_fn)(const uint8_t *w, size_t stride, uint32_t n_w, const float *const *x,
-                             uint32_t n_x, uint32_t k, float *const *out, size_t at);
+                             uint32_t n_x, uint32_t k, float *const *out, size_t at,
+                             const uint8_t *next);
 
 /* The same for panels and rows of activations of the int8 family. */
 typedef void (*lcpu_panels_fn)(const void *panels, uint32_t n_w, const void *const *x, uint32_t n_x,
@@ -56,9 +58,9 @@ typedef struct lcpu_int8_format {
     uint32_t column_bytes; /* of a panel, per 32 columns */
     void (*unpack)(const uint8_t *from, size_t stride, uint32_t n_w, uint32_t k, void *panels);
     lcpu_panels_fn matmul;
-    /* The same from the file's rows, for few activation rows; or NULL. */
+    /* The same from the file's rows, for few activation rows; or NULL. `next` as above. */
     void (*direct)(const uint8_t *from, size_t stride, uint32_t n_w, const void *const *x,
-                   uint32_t n_x, uint32_t k, float *const *out, size_t at);
+                   uint32_t n_x, uint32_t k, float *const *out, size_t at, const uint8_t *next);
 } lcpu_int8_format;
 
 typedef struct lcpu_int8 {
