@@ -1,6 +1,8 @@
 /* host_lower.c - a program's description with all coarse steps lowered, for programs that shall run
  * primitives one by one. The slots of the graph keep their numbers; those between follow. */
-#include "backends/common/host_program.h"
+#include "backends/common/host_lower.h"
+
+#include "step/network.h"
 
 static int32_t lower_steps(const lm_program_desc *desc, lm_builder *b, lhost_lowered *out)
 {

@@ -1,6 +1,7 @@
 /* host_program.c - planning, creating and running programs in host memory. */
 #include "backends/common/host_program.h"
 
+#include "backends/common/host_lower.h"
 #include "backends/common/host_refs.h"
 #include "base/checked.h"
 #include "base/os.h"

@@ -43,18 +43,6 @@ int32_t lhost_slot_read(lm_device *device, lm_queue *queue, lm_program *program,
 void *lhost_slot_host(lm_device *device, lm_program *program, uint32_t slot);
 int32_t lhost_profile(lm_device *device, lm_program *program, bool on, size_t index, uint64_t *ns);
 
-/* A description as it is, or, when it is not to be fused, with its coarse steps lowered. */
-typedef struct lhost_lowered {
-    lm_allocator *alloc;
-    lm_program_desc desc;
-    lm_graph graph;
-    uint32_t *origin; /* [desc.n_steps], or NULL: each step is itself */
-    size_t n_origin;  /* room in it */
-} lhost_lowered;
-
-int32_t lhost_lower(lm_allocator *alloc, const lm_program_desc *desc, lhost_lowered *out);
-void lhost_lowered_finish(lhost_lowered *lowered);
-
 /* --- what steps look at while they run -------------------------------------------------------- */
 
 static inline uint32_t lhost_width(const lhost_run *r, uint32_t slot)

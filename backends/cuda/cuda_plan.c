@@ -125,7 +125,7 @@ void lcu_emit(lcu_planner *p, const lcu_launch *launch, const void *args)
     if (!p->query) {
         lcu_launch *l = &p->launches[p->n_launches];
         *l = *launch;
-        l->step = p->step;
+        l->step = p->origin == NULL ? p->step : p->origin[p->step];
         l->args = p->args_bytes;
         memcpy(p->args + p->args_bytes, args, kernel->args_bytes);
     }

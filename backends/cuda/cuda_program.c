@@ -1,6 +1,7 @@
 /* cuda_program.c - planning, creating and destroying programs. */
 #include "backends/cuda/program.h"
 
+#include "backends/common/host_lower.h"
 #include "backends/common/host_refs.h"
 #include "base/checked.h"
 
@@ -91,10 +92,9 @@ static int32_t plan_layout(lcu_device *d, const lm_program_desc *desc, lm_slot_p
     return ok ? LLM_OK : too_large();
 }
 
-int32_t lcu_program_query(lm_device *device, const lm_program_desc *desc, uint64_t *bytes)
+static int32_t query(lcu_device *d, const lm_program_desc *desc, uint64_t *bytes)
 {
-    lcu_device *d = (lcu_device *)device;
-    LM_TRY(lhost_check_steps(device, desc));
+    LM_TRY(lhost_check_steps(&d->base, desc));
     lm_slot_place *places = LM_NEW_ARRAY(&d->books, lm_slot_place, desc->graph->n_slots);
     if (places == NULL)
         return LLM_E_MEMORY;
@@ -106,19 +106,30 @@ int32_t lcu_program_query(lm_device *device, const lm_program_desc *desc, uint64
     return LLM_OK;
 }
 
+int32_t lcu_program_query(lm_device *device, const lm_program_desc *desc, uint64_t *bytes)
+{
+    lcu_device *d = (lcu_device *)device;
+    lhost_lowered lowered;
+    LM_TRY(lhost_lower(&d->books, desc, &lowered));
+    int32_t rc = query(d, &lowered.desc, bytes);
+    lhost_lowered_finish(&lowered);
+    return rc;
+}
+
 /* --- creating --------------------------------------------------------------------------------- */
 
-static int32_t copy_desc(const lm_program_desc *desc, lm_program *p)
+/* `n_steps`: of the description as it was given. */
+static int32_t copy_desc(const lm_program_desc *desc, size_t n_steps, lm_program *p)
 {
     const lm_graph *g = desc->graph;
     LM_TRY(lhost_bounds_init(&p->books, desc, &p->bounds));
-    p->n_steps = desc->n_steps;
+    p->n_steps = n_steps;
     p->n_slots = g->n_slots;
     p->slots = LM_ARENA_ARRAY(&p->books, lm_slot_info, g->n_slots);
     p->places = LM_ARENA_ARRAY(&p->books, lm_slot_place, g->n_slots);
     p->results = LM_ARENA_ARRAY(&p->books, uint32_t, desc->n_outputs);
     p->result_host = LM_ARENA_ARRAY(&p->books, uint8_t *, desc->n_outputs);
-    p->marks = LM_ARENA_ARRAY(&p->books, lcu_event, desc->n_steps + 1);
+    p->marks = LM_ARENA_ARRAY(&p->books, lcu_event, n_steps + 1);
     if (p->slots == NULL || p->places == NULL || p->results == NULL || p->result_host == NULL ||
         p->marks == NULL)
         return LLM_E_MEMORY;
@@ -144,12 +155,13 @@ static int32_t make_results(lcu_device *d, const lm_program_desc *desc, lm_progr
     return LLM_OK;
 }
 
-static int32_t plan_launches(lcu_device *d, const lm_program_desc *desc, const layout *l,
+static int32_t plan_launches(lcu_device *d, const lhost_lowered *lowered, const layout *l,
                              lm_program *p)
 {
     uintptr_t base = (uintptr_t)p->workspace;
     lcu_planner planner = {.device = d,
-                           .desc = desc,
+                           .desc = &lowered->desc,
+                           .origin = lowered->origin,
                            .places = p->places,
                            .run = (const lcu_run *)base,
                            .slots = base + (uintptr_t)l->slots_at,
@@ -164,11 +176,15 @@ static int32_t plan_launches(lcu_device *d, const lm_program_desc *desc, const l
     return LLM_OK;
 }
 
-static int32_t fill(lcu_device *d, const lm_program_desc *desc, lm_program *p)
+static int32_t fill(lcu_device *d, const lhost_lowered *lowered, size_t n_steps, lm_program *p)
 {
+    const lm_program_desc *desc = &lowered->desc;
     layout l;
     void *memory = NULL;
-    LM_TRY(copy_desc(desc, p));
+    LM_TRY(lhost_check_steps(&d->base, desc));
+    LM_TRY(lhost_check_refs(desc));
+    LM_TRY(lcu_enter(d));
+    LM_TRY(copy_desc(desc, n_steps, p));
     LM_TRY(plan_layout(d, desc, p->places, &l));
     p->launches = LM_ARENA_ARRAY(&p->books, lcu_launch, l.n_launches);
     p->args = lm_arena_alloc(&p->books, l.args_bytes);
@@ -186,20 +202,21 @@ static int32_t fill(lcu_device *d, const lm_program_desc *desc, lm_program *p)
     p->run_host = memory;
     LM_TRY(LCU_CALL(d, event_create, false, &p->run_read));
     LM_TRY(make_results(d, desc, p));
-    return plan_launches(d, desc, &l, p);
+    return plan_launches(d, lowered, &l, p);
 }
 
 int32_t lcu_program_create(lm_device *device, const lm_program_desc *desc, lm_program **out)
 {
     lcu_device *d = (lcu_device *)device;
-    LM_TRY(lhost_check_steps(device, desc));
-    LM_TRY(lhost_check_refs(desc));
-    LM_TRY(lcu_enter(d));
+    lhost_lowered lowered;
+    LM_TRY(lhost_lower(&d->books, desc, &lowered));
     lm_program *p = LM_NEW(&d->books, lm_program);
-    if (p == NULL)
-        return LLM_E_MEMORY;
-    lm_arena_init(&p->books, &d->books);
-    int32_t rc = fill(d, desc, p);
+    int32_t rc = LLM_E_MEMORY;
+    if (p != NULL) {
+        lm_arena_init(&p->books, &d->books);
+        rc = fill(d, &lowered, desc->n_steps, p);
+    }
+    lhost_lowered_finish(&lowered);
     if (rc < 0) {
         lcu_program_destroy(device, p);
         return rc;

@@ -54,7 +54,8 @@ typedef struct lcu_launch {
 
 typedef struct lcu_planner {
     lcu_device *device;
-    const lm_program_desc *desc;
+    const lm_program_desc *desc; /* lowered when it is not to be fused */
+    const uint32_t *origin;      /* the step as given that each comes from; NULL: itself */
     const lm_slot_place *places;
     uint32_t step;
     bool query;         /* only sizes are wanted */

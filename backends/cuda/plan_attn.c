@@ -31,7 +31,8 @@ static uint32_t fit_tile(lcu_attn_args *a, uint32_t heads)
 {
     uint32_t k = LCU_TILE_STRIDE((uint32_t)a->cache.parts[0].head_bytes);
     uint32_t v = LCU_TILE_STRIDE((uint32_t)a->cache.parts[1].head_bytes);
-    uint32_t fixed = align(heads * (a->k_dim + a->v_dim) * (uint32_t)sizeof(float)), all;
+    uint32_t fixed = align(heads * (LCU_WHOLE_8(a->k_dim) + a->v_dim) * (uint32_t)sizeof(float));
+    uint32_t all;
     a->tile = 128;
     do {
         a->tile /= 2;
@@ -114,10 +115,9 @@ int32_t lcu_plan_attention(lcu_planner *p, const lm_attn *at, lcu_slot in, lcu_s
                        .softcap = at->softcap,
                        .alibi = at->alibi,
                        .sinks = lcu_plan_vector(p, at->sinks)};
-    if (at->k_dim % 8 != 0 || at->v_dim % 8 != 0 || at->v_dim > MOST_V_DIM)
-        return lm_fail(LLM_E_UNSUPPORTED,
-                       "attention over heads of %u and %u values: CUDA has multiples of 8 up to %u",
-                       (unsigned)at->k_dim, (unsigned)at->v_dim, (unsigned)MOST_V_DIM);
+    if (at->v_dim > MOST_V_DIM)
+        return lm_fail(LLM_E_UNSUPPORTED, "attention over heads of %u values; CUDA takes %u",
+                       (unsigned)at->v_dim, (unsigned)MOST_V_DIM);
     if (takes_prompt(p, &a))
         plan_prompt(p, &a);
     plan_rows(p, &a);

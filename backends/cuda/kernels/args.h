@@ -151,6 +151,7 @@ typedef struct lcu_append_args {
 /* Attention: slots of one sum, and the bytes from slot to slot of a tile in shared memory. Heads of
  * whole 16 bytes are set apart so that neighbours fall into different banks. */
 #define LCU_ATTN_SPLIT 256u
+#define LCU_WHOLE_8(n) (((n) + 7) / 8 * 8)
 #define LCU_TILE_STRIDE(head_bytes)                                                                \
     ((head_bytes) % 16 != 0 ? (head_bytes) : ((head_bytes) + 95) / 128 * 128 + 32)
 

@@ -33,9 +33,9 @@ template <uint32_t G> LCU_DEV void score_tile(const attn_block<G> &b, uint32_t t
     float sum[G] = {};
     for (uint32_t i = half * 8; seen && i < a.k_dim; i += 16) {
         float k[8];
-        lcu_cached8(a.cache.parts[0].format, key, i, k);
+        lcu_cached8(a.cache.parts[0], key, i, k);
         for (uint32_t g = 0; g < G; g++) {
-            lcu_shared<float4> q = lcu_recast<float4>(b.query + g * a.k_dim + i);
+            lcu_shared<float4> q = lcu_recast<float4>(b.query + g * LCU_WHOLE_8(a.k_dim) + i);
             float4 low = q[0], high = q[1];
             sum[g] = fmaf(k[0], low.x, sum[g]);
             sum[g] = fmaf(k[1], low.y, sum[g]);
@@ -98,7 +98,7 @@ LCU_DEV void mix_tile(const attn_block<G> &b, uint32_t column, uint32_t part, ui
         if (b.live[at] == 0)
             continue;
         float v[8];
-        lcu_cached8(a.cache.parts[1].format, b.values + at * stride, column, v);
+        lcu_cached8(a.cache.parts[1], b.values + at * stride, column, v);
         for (uint32_t g = 0; g < G; g++) {
             float p = b.weights[at * G + g];
             for (uint32_t j = 0; j < 8; j++)
@@ -114,7 +114,7 @@ LCU_DEV void mix_tile(const attn_block<G> &b, uint32_t column, uint32_t part, ui
 template <uint32_t G> LCU_DEV void sum_split(const attn_block<G> &b, uint32_t from, uint32_t to)
 {
     const lcu_attn_args &a = b.a;
-    uint32_t columns = a.v_dim / 8, parts = ATTN_THREADS / columns;
+    uint32_t wide = LCU_WHOLE_8(a.v_dim), columns = wide / 8, parts = ATTN_THREADS / columns;
     uint32_t column = lcu_thread() % columns * 8, part = lcu_thread() / columns;
     float sum[G][8] = {};
     lcu_sync();
@@ -147,12 +147,12 @@ template <uint32_t G> LCU_DEV void sum_split(const attn_block<G> &b, uint32_t fr
     lcu_shared<float> shared = lcu_recast<float>(b.keys);
     for (uint32_t g = 0; g < G; g++) {
         for (uint32_t j = 0; part < parts && j < 8; j++)
-            shared[part * a.v_dim + column + j] = sum[g][j];
+            shared[part * wide + column + j] = sum[g][j];
         lcu_sync();
         for (uint32_t c = lcu_thread(); c < a.v_dim; c += ATTN_THREADS) {
             float all = shared[c];
             for (uint32_t i = 1; i < parts; i++)
-                all += shared[i * a.v_dim + c];
+                all += shared[i * wide + c];
             b.mixed[g * a.v_dim + c] = all;
         }
         lcu_sync();
@@ -206,8 +206,9 @@ LCU_DEV attn_block<G> begin_block(const lcu_attn_args &a, lcu_shared<float> numb
     uint32_t kv_head = lcu_block_x() / sets, set = lcu_block_x() % sets;
     uint32_t i = lcu_block_y(), row = lcu_run_row(a.run, a.in.rows, i);
     uint32_t heads = group - set * G < G ? group - set * G : G;
-    lcu_shared<float> query = lcu_dynamic<float>(0), mixed = query + G * a.k_dim;
-    uint32_t keys = (G * (a.k_dim + a.v_dim) * 4 + 127) / 128 * 128;
+    uint32_t wide = LCU_WHOLE_8(a.k_dim);
+    lcu_shared<float> query = lcu_dynamic<float>(0), mixed = query + G * wide;
+    uint32_t keys = (G * (wide + a.v_dim) * 4 + 127) / 128 * 128;
     attn_block<G> b = {a,
                        i,
                        row,
@@ -229,8 +230,10 @@ LCU_DEV attn_block<G> begin_block(const lcu_attn_args &a, lcu_shared<float> numb
                        lcu_dynamic<uint8_t>(keys + a.key_bytes),
                        bases};
     const float *in = (const float *)a.in.data + ((size_t)i * a.heads + b.head) * a.k_dim;
-    for (uint32_t c = lcu_thread(); c < G * a.k_dim; c += ATTN_THREADS)
-        query[c] = c < heads * a.k_dim ? in[c] : 0;
+    for (uint32_t at = lcu_thread(); at < G * wide; at += ATTN_THREADS) {
+        uint32_t g = at / wide, c = at % wide;
+        query[at] = g < heads && c < a.k_dim ? in[g * a.k_dim + c] : 0;
+    }
     return b;
 }
 

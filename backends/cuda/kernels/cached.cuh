@@ -51,9 +51,30 @@ LCU_DEV void lcu_two_halves(uint32_t format, uint32_t word, float *v)
     }
 }
 
-/* Values i to i + 7 of a head, i a multiple of 8. */
-LCU_DEV void lcu_cached8(uint32_t format, lcu_shared<uint8_t> head, uint32_t i, float v[8])
+/* Values i to i + 7 of a head that is no whole number of eights: zeros behind its end. */
+LCU_DEV void lcu_cached_tail(const lcu_part &p, lcu_shared<uint8_t> head, uint32_t i, float v[8])
 {
+    for (uint32_t j = 0; j < 8; j++) {
+        v[j] = 0;
+        if (i + j >= p.dim)
+            continue;
+        if (p.format == LM_F32) {
+            v[j] = lcu_recast<float>(head)[i + j];
+        } else {
+            uint16_t bits = lcu_recast<uint16_t>(head)[i + j];
+            v[j] = p.format == LM_F16 ? lcu_from_f16(bits) : lcu_from_bf16(bits);
+        }
+    }
+}
+
+/* Values i to i + 7 of a head, i a multiple of 8. */
+LCU_DEV void lcu_cached8(const lcu_part &p, lcu_shared<uint8_t> head, uint32_t i, float v[8])
+{
+    uint32_t format = p.format;
+    if (p.dim % 8 != 0) {
+        lcu_cached_tail(p, head, i, v);
+        return;
+    }
     if (format == LM_F32) {
         float4 a = lcu_recast<float4>(head + i * 4)[0], b = lcu_recast<float4>(head + i * 4)[1];
         v[0] = a.x;
