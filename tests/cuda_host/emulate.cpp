@@ -8,7 +8,6 @@
 
 namespace {
 
-constexpr uint32_t MAX_THREADS = 1024;
 constexpr size_t STACK_BYTES = 64 * 1024;
 enum { READY, AT_WARP, AT_BLOCK, DONE };
 
@@ -16,11 +15,11 @@ struct warp {
     uint32_t arrived, kind, parity, ready;
     uint32_t at, stride, offset; /* lanes go in the order (stride * i + offset) % 32 */
     alignas(16) unsigned char payload[2][32][EMU_PAYLOAD];
-    float reduced[2];
+    float reduced[2][EMU_PAYLOAD / sizeof(float)];
 };
 
-emu_thread threads[MAX_THREADS];
-warp warps[MAX_THREADS / 32];
+emu_thread threads[EMU_THREADS];
+warp warps[EMU_THREADS / 32];
 unsigned char *stacks;
 void *outside; /* the launching context */
 void (*body)(const void *);
@@ -56,7 +55,8 @@ emu_switch:
     popq %r12
     popq %rbx
     popq %rbp
-    ret
+    popq %rcx
+    jmp *%rcx
 .size emu_switch, .-emu_switch
 )");
 constexpr size_t SAVED_WORDS = 6, ENTRY_WORD = 6;
@@ -213,8 +213,9 @@ void run_block()
     go_to(nullptr, next_lane(warps[warp_now]));
 }
 
-/* --- shared memory: who touched a byte last, and when ------------------------------------------- */
+/* --- shared memory: who touched two bytes last, and when ---------------------------------------- */
 
+constexpr uint32_t GRAIN = 2; /* nothing is accessed by single bytes */
 constexpr uint16_t MANY = 0xffff, ONE_WARP = 0x8000;
 
 struct watch {
@@ -222,15 +223,22 @@ struct watch {
     uint16_t writer, reader;                         /* reader may be ONE_WARP | warp, or MANY */
 };
 
-watch watches[EMU_POOL];
+watch watches[EMU_POOL / GRAIN];
 uint32_t reserved = EMU_DYNAMIC;
 
 void check_range(uint32_t offset, uint32_t size)
 {
     if (offset + size > (offset < EMU_DYNAMIC ? emu.shared_bytes : reserved))
         emu_fail("shared memory at %u of %u bytes", offset, emu.shared_bytes);
-    if (offset % size != 0 && size <= 16)
+    if (size <= 16 && (offset & (size - 1)) != 0)
         emu_fail("%u bytes of shared memory at %u, not aligned", size, offset);
+    if (size % GRAIN != 0)
+        emu_fail("a single byte of shared memory at %u", offset);
+}
+
+uint32_t offset_of(const watch *w)
+{
+    return (uint32_t)(w - watches) * GRAIN;
 }
 
 bool ordered(uint32_t warp, uint32_t warp_epoch)
@@ -238,11 +246,11 @@ bool ordered(uint32_t warp, uint32_t warp_epoch)
     return warp == emu.self->warp && warp_epoch < emu.warp_epoch[warp];
 }
 
-void check_written(const watch &w, uint32_t offset, const char *what)
+void check_written(const watch &w, const char *what)
 {
     if (w.written == emu.epoch && w.writer != emu.self->index &&
         !ordered(w.writer >> 5, w.written_warp))
-        emu_fail("shared byte %u %s by thread %u while thread %u writes it", offset, what,
+        emu_fail("shared byte %u %s by thread %u while thread %u writes it", offset_of(&w), what,
                  emu.self->index, w.writer);
 }
 
@@ -264,10 +272,10 @@ void emu_read(uint32_t offset, uint32_t size)
 {
     check_range(offset, size);
     emu_thread *me = emu.self;
-    for (watch *w = watches + offset, *end = w + size; w < end; w++) {
+    for (watch *w = watches + offset / GRAIN, *end = w + size / GRAIN; w < end; w++) {
         if (w->written < emu.started)
-            emu_fail("shared byte %u is read before it is written", (uint32_t)(w - watches));
-        check_written(*w, (uint32_t)(w - watches), "read");
+            emu_fail("shared byte %u is read before it is written", offset_of(w));
+        check_written(*w, "read");
         uint32_t warp_epoch = emu.warp_epoch[me->warp];
         if (w->read != emu.epoch)
             w->reader = (uint16_t)me->index;
@@ -287,13 +295,13 @@ void emu_write(uint32_t offset, uint32_t size)
 {
     check_range(offset, size);
     emu_thread *me = emu.self;
-    for (watch *w = watches + offset, *end = w + size; w < end; w++) {
-        check_written(*w, (uint32_t)(w - watches), "written");
+    for (watch *w = watches + offset / GRAIN, *end = w + size / GRAIN; w < end; w++) {
+        check_written(*w, "written");
         if (w->read == emu.epoch && w->reader != me->index) {
             uint32_t warp = w->reader & ONE_WARP ? w->reader & 31u : w->reader >> 5;
             if (w->reader == MANY || !ordered(warp, w->read_warp))
                 emu_fail("shared byte %u written by thread %u while others read it",
-                         (uint32_t)(w - watches), me->index);
+                         offset_of(w), me->index);
         }
         w->written = emu.epoch;
         w->written_warp = emu.warp_epoch[me->warp];
@@ -305,8 +313,8 @@ void emu_atomic_add(uint32_t offset, uint32_t v)
 {
     uint32_t before;
     check_range(offset, sizeof v);
-    for (uint32_t i = 0; i < sizeof v; i++) {
-        watch &w = watches[offset + i];
+    for (uint32_t i = 0; i < sizeof v; i += GRAIN) {
+        watch &w = watches[(offset + i) / GRAIN];
         if (w.written < emu.started)
             emu_fail("shared byte %u is added to before it is written", offset + i);
         w.written = emu.epoch;
@@ -326,15 +334,18 @@ void emu_barrier()
 }
 
 /* Done once, by the lane that comes last. */
-static float join_all(const warp &w, uint32_t kind)
+static void join_all(warp &w, uint32_t kind, uint32_t count)
 {
-    float all[32];
-    for (uint32_t i = 0; i < 32; i++)
-        std::memcpy(&all[i], w.payload[w.parity][i], sizeof all[i]);
-    for (uint32_t mask = 16; mask > 0; mask >>= 1)
-        for (uint32_t i = 0; i < mask; i++)
-            all[i] = kind == EMU_SUM ? all[i] + all[i + mask] : std::fmax(all[i], all[i + mask]);
-    return all[0];
+    for (uint32_t k = 0; k < count; k++) {
+        float all[32];
+        for (uint32_t i = 0; i < 32; i++)
+            std::memcpy(&all[i], w.payload[w.parity][i] + k * sizeof all[i], sizeof all[i]);
+        for (uint32_t mask = 16; mask > 0; mask >>= 1)
+            for (uint32_t i = 0; i < mask; i++)
+                all[i] =
+                    kind == EMU_SUM ? all[i] + all[i + mask] : std::fmax(all[i], all[i + mask]);
+        w.reduced[w.parity][k] = all[0];
+    }
 }
 
 void emu_exchange(uint32_t kind, const void *in, size_t size)
@@ -351,7 +362,7 @@ void emu_exchange(uint32_t kind, const void *in, size_t size)
         return;
     }
     if (kind == EMU_SUM || kind == EMU_MAX)
-        w.reduced[w.parity] = join_all(w, kind);
+        join_all(w, kind, (uint32_t)(size / sizeof(float)));
     w.arrived = 0;
     w.parity ^= 1;
     w.ready = 32;
@@ -368,9 +379,9 @@ const void *emu_peer(uint32_t lane)
     return w.payload[w.parity ^ 1][lane];
 }
 
-float emu_reduce(uint32_t kind, float v)
+const float *emu_reduce(uint32_t kind, const float *v, uint32_t count)
 {
-    emu_exchange(kind, &v, sizeof v);
+    emu_exchange(kind, v, count * sizeof *v);
     const warp &w = warps[emu.self->warp];
     return w.reduced[w.parity ^ 1];
 }
@@ -419,11 +430,11 @@ const char *emu_launch(const void *function, const void *args, const uint32_t gr
                        uint32_t n_threads, uint32_t shared_bytes)
 {
     uint64_t blocks = (uint64_t)grid[0] * grid[1] * grid[2];
-    if (n_threads == 0 || n_threads % 32 != 0 || n_threads > MAX_THREADS || blocks == 0 ||
+    if (n_threads == 0 || n_threads % 32 != 0 || n_threads > EMU_THREADS || blocks == 0 ||
         blocks > 0x7fffffff || shared_bytes > 227 * 1024 || grid[1] > 65535 || grid[2] > 65535)
         return "a launch of an impossible size";
     if (stacks == nullptr)
-        stacks = (unsigned char *)std::aligned_alloc(4096, MAX_THREADS * STACK_BYTES);
+        stacks = (unsigned char *)std::aligned_alloc(4096, EMU_THREADS * STACK_BYTES);
     std::memcpy(&body, &function, sizeof body);
     arguments = args;
     emu.threads = n_threads;

@@ -77,12 +77,13 @@ struct emu_machine {
     uint32_t warp_epoch[32]; /* counts lcu_sync_warp */
 };
 extern emu_machine emu;
-void emu_forget_copies(); /* of a launch that failed */
+constexpr uint32_t EMU_THREADS = 1024; /* of a block, at most */
+void emu_forget_copies();              /* of a launch that failed */
 
 void emu_barrier();
 void emu_warp_barrier();
 /* Every lane hands in up to EMU_PAYLOAD bytes; when all 32 have, each may look at the others'. */
-constexpr size_t EMU_PAYLOAD = 64;
+constexpr size_t EMU_PAYLOAD = 128;
 enum { EMU_SHFL, EMU_VOTE, EMU_SUM, EMU_MAX, EMU_MMA, EMU_MATRIX, EMU_SYNC };
 void emu_exchange(uint32_t kind, const void *in, size_t size);
 const void *emu_peer(uint32_t lane);
@@ -223,14 +224,19 @@ LCU_DEV bool lcu_all(bool p)
 }
 
 /* The same tree as on the device, from one exchange. */
-float emu_reduce(uint32_t kind, float v);
+const float *emu_reduce(uint32_t kind, const float *v, uint32_t count);
+template <uint32_t N> static inline void lcu_warp_sums(float v[N])
+{
+    static_assert(N * sizeof *v <= EMU_PAYLOAD, "an exchange carries no more");
+    std::memcpy(v, emu_reduce(EMU_SUM, v, N), N * sizeof *v);
+}
 LCU_DEV float lcu_warp_sum(float v)
 {
-    return emu_reduce(EMU_SUM, v);
+    return emu_reduce(EMU_SUM, &v, 1)[0];
 }
 LCU_DEV float lcu_warp_max(float v)
 {
-    return emu_reduce(EMU_MAX, v);
+    return emu_reduce(EMU_MAX, &v, 1)[0];
 }
 
 LCU_DEV uint32_t lcu_count_bits(uint32_t bits)

@@ -86,17 +86,17 @@ uint8_t lcu_to_e4m3(float v)
 /* --- asynchronous copies ----------------------------------------------------------------------------- */
 
 struct copy {
-    uint32_t thread, group, offset;
+    uint32_t group, offset;
     const void *from;
     bool there;
 };
-static std::vector<copy> copies;
+static std::vector<copy> copies[EMU_THREADS]; /* of each thread */
 
 void emu_copy_async(uint32_t offset, const void *from, bool there)
 {
     if (there)
         emu_check_aligned(from, 16);
-    copies.push_back({emu.self->index, emu.self->groups, offset, from, there});
+    copies[emu.self->index].push_back({emu.self->groups, offset, from, there});
     emu.self->copies++;
 }
 
@@ -108,25 +108,23 @@ void emu_copy_commit()
 void emu_copy_wait(uint32_t left)
 {
     emu_thread *me = emu.self;
-    size_t kept = 0;
-    for (size_t i = 0; i < copies.size(); i++) {
-        copy c = copies[i];
-        if (c.thread != me->index || c.group + left >= me->groups) {
-            copies[kept++] = c;
-            continue;
-        }
+    std::vector<copy> &own = copies[me->index];
+    size_t done = 0;
+    for (; done < own.size() && own[done].group + left < me->groups; done++) {
+        copy c = own[done];
         uint4 v = {0, 0, 0, 0};
         if (c.there)
             std::memcpy(&v, c.from, sizeof v);
         emu_cell<uint4>(c.offset).put(v);
         me->copies--;
     }
-    copies.resize(kept);
+    own.erase(own.begin(), own.begin() + (std::ptrdiff_t)done);
 }
 
 void emu_forget_copies()
 {
-    copies.clear();
+    for (std::vector<copy> &own : copies)
+        own.clear();
 }
 
 /* --- tensor cores --------------------------------------------------------------------------------------- */

@@ -1,6 +1,7 @@
 /* test_reference.c - one case of tests/model/data, "decoder NAME" or "encoder NAME", on every
- * backend that computes: logits and greedy text as transformers has them, whatever the chunks,
- * pages, devices and the session's past. */
+ * backend that computes, or on that of a module, "decoder NAME BACKEND FOLDER": logits and greedy
+ * text as transformers has them, whatever the chunks, pages, devices and the session's past.
+ * "brief NAME ..." is the part that needs the fewest runs. */
 #include "model/reference.h"
 
 #include <stdio.h>
@@ -385,6 +386,11 @@ int main(int argc, char **argv)
         cmocka_unit_test(test_reference__fork),    cmocka_unit_test(test_reference__rewind),
         cmocka_unit_test(test_reference__threads), cmocka_unit_test(test_reference__pages_held),
     };
+    static const struct CMUnitTest brief[] = {
+        cmocka_unit_test(test_reference__logits),
+        cmocka_unit_test(test_reference__greedy),
+        cmocka_unit_test(test_reference__unfused),
+    };
     static const struct CMUnitTest encoder[] = {
         cmocka_unit_test(test_reference__embedding),
     };
@@ -399,5 +405,7 @@ int main(int argc, char **argv)
     }
     if (strcmp(argv[1], "encoder") == 0)
         return cmocka_run_group_tests_name(case_name, encoder, setup, teardown);
+    if (strcmp(argv[1], "brief") == 0)
+        return cmocka_run_group_tests_name(case_name, brief, setup, teardown);
     return cmocka_run_group_tests_name(case_name, decoder, setup, teardown);
 }

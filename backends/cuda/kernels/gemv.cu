@@ -187,13 +187,15 @@ LCU_DEV lcu_shared<float> multiply(const weight_rows &w, const float *x, const l
         sum_floats<L, N, PAIR>(w, x, x_row, acc);
     else
         sum_codes<L, N, PAIR>(w, x8, x_row, acc);
-    for (uint32_t r = 0; r < GEMV_ROWS; r++) {
-        for (uint32_t n = 0; n < N; n++) {
-            float sum = lcu_warp_sum(acc[r][n]);
-            if (lcu_lane() == 0)
-                parts[(lcu_warp() * GEMV_ROWS + r) * N + n] = sum;
-        }
-    }
+    float all[GEMV_ROWS * N];
+    LCU_UNROLL
+    for (uint32_t i = 0; i < GEMV_ROWS * N; i++)
+        all[i] = acc[i / N][i % N];
+    lcu_warp_sums<GEMV_ROWS * N>(all);
+    LCU_UNROLL
+    for (uint32_t i = 0; i < GEMV_ROWS * N; i++)
+        if (lcu_lane() == 0)
+            parts[lcu_warp() * GEMV_ROWS * N + i] = all[i];
     lcu_sync();
     if (lcu_thread() < GEMV_ROWS * N) {
         float sum = parts[lcu_thread()];

@@ -88,6 +88,12 @@ LCU_DEV float lcu_warp_sum(float v)
         v += lcu_shfl_xor(v, mask);
     return v;
 }
+template <uint32_t N> LCU_DEV void lcu_warp_sums(float v[N]) /* N of them at once */
+{
+    LCU_UNROLL
+    for (uint32_t i = 0; i < N; i++)
+        v[i] = lcu_warp_sum(v[i]);
+}
 LCU_DEV float lcu_warp_max(float v) /* a NaN is left out unless all are */
 {
     for (uint32_t mask = 16; mask > 0; mask >>= 1)
