@@ -119,7 +119,21 @@ int32_t lhost_run_all_reduce(lhost_run *r, const lm_step *step)
     return LLM_OK;
 }
 
-uint32_t lhost_pool_row(const lm_run_seq *seq, uint32_t kind)
+int32_t lhost_run_pool(lhost_run *r, const lm_step *step,
+                       void (*mean)(const float *rows, uint32_t n_rows, uint32_t width, float *out))
 {
-    return kind == LM_POOL_CLS ? seq->first_row : seq->first_row + seq->n_rows - 1;
+    const float *in = lhost_slot(r, step->in[0]);
+    float *out = lhost_slot(r, step->out[0]);
+    uint32_t width = lhost_width(r, step->in[0]);
+    for (uint32_t s = 0; s < r->run->n_seqs; s++, out += width) {
+        const lm_run_seq *seq = &r->run->seqs[s];
+        const float *rows = in + (size_t)seq->first_row * width;
+        if (step->u.pool.kind == LM_POOL_MEAN)
+            mean(rows, seq->n_rows, width, out);
+        else if (step->u.pool.kind == LM_POOL_CLS)
+            memcpy(out, rows, width * sizeof *out);
+        else
+            memcpy(out, rows + (size_t)(seq->n_rows - 1) * width, width * sizeof *out);
+    }
+    return LLM_OK;
 }

@@ -19,7 +19,9 @@ void lhost_append_rows(const lhost_run *r, const lm_step *step, uint32_t first, 
 void lhost_append_row(const lhost_run *r, uint32_t cache, uint32_t row, const float *keys,
                       const float *values);
 
-/* The first or last row of a sequence, for POOL. */
-uint32_t lhost_pool_row(const lm_run_seq *seq, uint32_t kind);
+/* POOL: the first or last row of each sequence, or the mean, which is the backend's arithmetic. */
+int32_t lhost_run_pool(lhost_run *r, const lm_step *step,
+                       void (*mean)(const float *rows, uint32_t n_rows, uint32_t width,
+                                    float *out));
 
 #endif

@@ -43,6 +43,21 @@ int32_t lhost_slot_read(lm_device *device, lm_queue *queue, lm_program *program,
 void *lhost_slot_host(lm_device *device, lm_program *program, uint32_t slot);
 int32_t lhost_profile(lm_device *device, lm_program *program, bool on, size_t index, uint64_t *ns);
 
+/* What such a backend has in its table from here. */
+#define LHOST_FUNCTIONS                                                                            \
+    .bytes = lhost_device_bytes, .weight_query = lhost_weight_query,                               \
+    .weight_load = lhost_weight_load, .weight_destroy = lhost_weight_destroy,                      \
+    .cache_query = lhost_cache_query, .cache_create = lhost_cache_create,                          \
+    .cache_destroy = lhost_cache_destroy, .cache_grow = lhost_cache_grow,                          \
+    .page_copy = lhost_page_copy, .page_move = lhost_page_move, .page_export = lhost_page_export,  \
+    .page_import = lhost_page_import, .step_query = lhost_step_query,                              \
+    .program_query = lhost_program_query, .program_create = lhost_program_create,                  \
+    .program_destroy = lhost_program_destroy, .program_run = lhost_program_run,                    \
+    .slot_write = lhost_slot_write, .slot_read = lhost_slot_read, .slot_host = lhost_slot_host,    \
+    .profile = lhost_profile, .queue_create = lhost_queue_create,                                  \
+    .queue_destroy = lhost_queue_destroy, .queue_signal = lhost_queue_signal,                      \
+    .queue_wait = lhost_queue_wait
+
 /* --- what steps look at while they run -------------------------------------------------------- */
 
 static inline uint32_t lhost_width(const lhost_run *r, uint32_t slot)
@@ -113,6 +128,17 @@ static inline uint8_t *lhost_view_at(const lhost_view *v, int part, uint32_t slo
     uint32_t tokens = v->cache->base.page_tokens;
     uint32_t page = v->pages->pages[slot / tokens - v->pages->first_page];
     return lhost_cache_at(v->cache, &v->member->parts[part], page, slot % tokens, head);
+}
+
+/* One half of a sequence's state: 0 the convolution's, 1 the scan's. NULL to read: zeros. */
+static inline float *lhost_state_at(const lhost_run *r, uint32_t entry, uint32_t seq, int part,
+                                    bool to_write)
+{
+    lhost_view v = lhost_view_of(r, entry, seq);
+    uint32_t slot = to_write ? v.pages->state_write : v.pages->state_read;
+    if (slot == LM_NONE)
+        return NULL;
+    return (float *)(void *)lhost_cache_at(v.cache, &v.member->parts[part], slot, 0, 0);
 }
 
 #endif

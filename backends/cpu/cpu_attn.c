@@ -282,18 +282,6 @@ static void finish(const job *j, uint32_t head, float *m, float *l, float *o, fl
 
 /* --- tasks ------------------------------------------------------------------------------------ */
 
-/* Slopes fall geometrically; heads beyond a power of two take the odd steps between. */
-static float alibi_slope(const lm_attn *a, uint32_t h)
-{
-    if (a->alibi <= 0)
-        return 0;
-    uint32_t pow2 = 1;
-    while (pow2 * 2 <= a->heads)
-        pow2 *= 2;
-    double exponent = h < pow2 ? (h + 1.0) : (2.0 * (h - pow2) + 1.0) / 2;
-    return (float)exp2(-(double)a->alibi / pow2 * exponent);
-}
-
 static desk prepare(const job *j, const block *b, uint32_t head, uint32_t worker)
 {
     lcpu_carve c = {j->desks + worker * j->desk_bytes, 0};
@@ -303,7 +291,7 @@ static desk prepare(const job *j, const block *b, uint32_t head, uint32_t worker
         const float *from = j->in + ((size_t)i * j->a->heads + h) * j->a->k_dim;
         d.query[q] = memcpy(d.queries + (size_t)q * j->a->k_dim, from, j->a->k_dim * sizeof *from);
         d.row[q] = lhost_run_row(j->r, j->slot, i);
-        d.slope[q] = alibi_slope(j->a, h);
+        d.slope[q] = (float)lm_alibi_slope(j->a, h);
     }
     return d;
 }

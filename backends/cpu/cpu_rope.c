@@ -68,19 +68,6 @@ static double *table_of(const lhost_run *r, size_t step)
     return (double *)(void *)(extra + (size_t)(r->program->tags[step] >> 1) * LM_ALIGN);
 }
 
-/* The position axis a pair reads: sections are dealt out in order, again and again. */
-static uint32_t axis_of(const lm_rope *rope, uint32_t pair)
-{
-    const uint32_t *s = rope->sections;
-    uint32_t total = s[0] + s[1] + s[2] + s[3];
-    if (total == 0)
-        return 0;
-    uint32_t at = pair % total, axis = 0;
-    while (at >= s[axis])
-        at -= s[axis++];
-    return axis;
-}
-
 static void fill_table(const lhost_run *r, size_t step)
 {
     const lm_rope *rope = rope_of(&r->program->steps[step]);
@@ -90,7 +77,7 @@ static void fill_table(const lhost_run *r, size_t step)
     lm_rope_table(rope, lhost_vector(r, rope->factors), speed, &magnitude);
     for (uint32_t row = 0; row < r->run->n_rows; row++, c += (size_t)half * 2) {
         for (uint32_t i = 0; i < half; i++) {
-            double angle = r->run->positions[(size_t)row * 4 + axis_of(rope, i)] * speed[i];
+            double angle = r->run->positions[(size_t)row * 4 + lm_rope_axis(rope, i)] * speed[i];
             c[i] = (float)(cos(angle) * magnitude);
             c[half + i] = (float)(sin(angle) * magnitude);
         }

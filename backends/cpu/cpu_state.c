@@ -6,16 +6,6 @@
 
 #include <string.h>
 
-/* One half of a sequence's state: 0 the convolution's, 1 the scan's. NULL to read: zeros. */
-static float *state_at(const lhost_run *r, uint32_t entry, uint32_t seq, int part, bool to_write)
-{
-    lhost_view v = lhost_view_of(r, entry, seq);
-    uint32_t slot = to_write ? v.pages->state_write : v.pages->state_read;
-    if (slot == LM_NONE)
-        return NULL;
-    return (float *)(void *)lhost_cache_at(v.cache, &v.member->parts[part], slot, 0, 0);
-}
-
 /* --- convolution ------------------------------------------------------------------------------ */
 
 #define CHANNELS 256u /* of a task */
@@ -84,8 +74,8 @@ static void conv_part(void *arg, uint32_t task, uint32_t worker)
     uint32_t end = first + CHANNELS < conv->channels ? first + CHANNELS : conv->channels;
     const lm_run_seq *seq = &j->r->run->seqs[s];
     size_t base = (size_t)seq->first_row * conv->channels;
-    const float *state = state_at(j->r, conv->cache, s, 0, false);
-    float *to = state_at(j->r, conv->cache, s, 0, true);
+    const float *state = lhost_state_at(j->r, conv->cache, s, 0, false);
+    float *to = lhost_state_at(j->r, conv->cache, s, 0, true);
     float *next = j->room + worker * room_floats(conv->kernel), *taps = next + kept * CHANNELS;
     turn_weights(j, first, end, taps);
     for (uint32_t i = 0; i < seq->n_rows; i++)
@@ -157,8 +147,8 @@ static void scan_head(void *arg, uint32_t task, uint32_t worker)
     uint32_t seq_index = task / j->scan->heads, head = task % j->scan->heads;
     const lm_run_seq *seq = &j->r->run->seqs[seq_index];
     size_t values = (size_t)j->scan->head_dim * j->scan->state;
-    const float *from = state_at(j->r, j->scan->cache, seq_index, 1, false);
-    float *h = state_at(j->r, j->scan->cache, seq_index, 1, true) + head * values;
+    const float *from = lhost_state_at(j->r, j->scan->cache, seq_index, 1, false);
+    float *h = lhost_state_at(j->r, j->scan->cache, seq_index, 1, true) + head * values;
     (void)worker;
     if (from == NULL)
         memset(h, 0, values * sizeof *h);

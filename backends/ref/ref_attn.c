@@ -23,18 +23,6 @@ typedef struct head {
     float *cached;  /* one decoded key or value */
 } head;
 
-/* Slopes fall geometrically; heads beyond a power of two take the odd steps between. */
-static double alibi_slope(const lm_attn *a, uint32_t h)
-{
-    if (a->alibi <= 0)
-        return 0;
-    uint32_t pow2 = 1;
-    while (pow2 * 2 <= a->heads)
-        pow2 *= 2;
-    double exponent = h < pow2 ? (h + 1.0) : (2.0 * (h - pow2) + 1.0) / 2;
-    return exp2(-(double)a->alibi / pow2 * exponent);
-}
-
 static double score(const head *h, const float *query, uint32_t slot)
 {
     const lhost_part *keys = &h->view.member->parts[0];
@@ -103,7 +91,7 @@ int32_t lref_attn(lhost_run *r, const lm_step *step)
         h.cached = (float *)(h.mixed + a->v_dim);
         for (uint32_t n = 0; n < a->heads; n++) {
             h.kv_head = n / (a->heads / a->kv_heads);
-            h.slope = alibi_slope(a, n);
+            h.slope = lm_alibi_slope(a, n);
             attend(&h, in + ((size_t)i * a->heads + n) * a->k_dim,
                    sinks == NULL ? -INFINITY : sinks[n],
                    out + ((size_t)i * a->heads + n) * a->v_dim);

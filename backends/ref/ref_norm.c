@@ -3,7 +3,6 @@
 #include "backends/common/host_moves.h"
 
 #include <math.h>
-#include <string.h>
 
 /* The weight or bias of value `i` of a row: the vector repeats per group or runs along the row. */
 typedef struct per_value {
@@ -64,28 +63,17 @@ int32_t lref_norm(lhost_run *r, const lm_step *step)
     return LLM_OK;
 }
 
-static void pool_mean(const lm_run_seq *seq, const float *in, uint32_t width, float *out)
+static void mean_of(const float *rows, uint32_t n_rows, uint32_t width, float *out)
 {
     for (uint32_t c = 0; c < width; c++) {
         double sum = 0;
-        for (uint32_t i = 0; i < seq->n_rows; i++)
-            sum += in[(size_t)(seq->first_row + i) * width + c];
-        out[c] = (float)(sum / seq->n_rows);
+        for (uint32_t i = 0; i < n_rows; i++)
+            sum += rows[(size_t)i * width + c];
+        out[c] = (float)(sum / n_rows);
     }
 }
 
 int32_t lref_pool(lhost_run *r, const lm_step *step)
 {
-    const float *in = lhost_slot(r, step->in[0]);
-    float *out = lhost_slot(r, step->out[0]);
-    uint32_t width = lhost_width(r, step->in[0]);
-    for (uint32_t s = 0; s < r->run->n_seqs; s++, out += width) {
-        const lm_run_seq *seq = &r->run->seqs[s];
-        if (step->u.pool.kind == LM_POOL_MEAN)
-            pool_mean(seq, in, width, out);
-        else
-            memcpy(out, in + (size_t)lhost_pool_row(seq, step->u.pool.kind) * width,
-                   width * sizeof *out);
-    }
-    return LLM_OK;
+    return lhost_run_pool(r, step, mean_of);
 }

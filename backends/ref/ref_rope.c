@@ -11,19 +11,6 @@ uint64_t lref_rope_scratch(const lhost_device *d, const lm_program_desc *desc, c
     return (uint64_t)step->u.rope.rope.dims / 2 * sizeof(double);
 }
 
-/* The position axis pair `pair` reads: sections are dealt out in order, again and again. */
-static uint32_t axis_of(const lm_rope *rope, uint32_t pair)
-{
-    const uint32_t *s = rope->sections;
-    uint32_t total = s[0] + s[1] + s[2] + s[3];
-    if (total == 0)
-        return 0;
-    uint32_t at = pair % total, axis = 0;
-    while (at >= s[axis])
-        at -= s[axis++];
-    return axis;
-}
-
 static void rotate_head(const lm_rope *rope, const double *speed, double magnitude,
                         const uint32_t *position, float *x)
 {
@@ -31,7 +18,7 @@ static void rotate_head(const lm_rope *rope, const double *speed, double magnitu
     for (uint32_t i = 0; i < half; i++) {
         uint32_t a = rope->style == LM_ROPE_PAIRS ? 2 * i : i;
         uint32_t b = rope->style == LM_ROPE_PAIRS ? 2 * i + 1 : i + half;
-        double angle = position[axis_of(rope, i)] * speed[i];
+        double angle = position[lm_rope_axis(rope, i)] * speed[i];
         double c = cos(angle) * magnitude, s = sin(angle) * magnitude;
         double first = x[a], second = x[b];
         x[a] = (float)(first * c - second * s);

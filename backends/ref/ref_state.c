@@ -6,16 +6,6 @@
 #include <math.h>
 #include <string.h>
 
-/* One half of a sequence's state: 0 the convolution's, 1 the scan's. NULL to read: zeros. */
-static float *state_at(const lhost_run *r, uint32_t entry, uint32_t seq, int part, bool to_write)
-{
-    lhost_view v = lhost_view_of(r, entry, seq);
-    uint32_t slot = to_write ? v.pages->state_write : v.pages->state_read;
-    if (slot == LM_NONE)
-        return NULL;
-    return (float *)(void *)lhost_cache_at(v.cache, &v.member->parts[part], slot, 0, 0);
-}
-
 uint64_t lref_conv_scratch(const lhost_device *d, const lm_program_desc *desc, const lm_step *step)
 {
     (void)d;
@@ -43,7 +33,7 @@ static void conv_seq(const lhost_run *r, const lm_step *step, uint32_t s)
     const float *rows =
         (float *)lhost_slot(r, step->in[0]) + (size_t)seq->first_row * conv->channels;
     float *out = (float *)lhost_slot(r, step->out[0]) + (size_t)seq->first_row * conv->channels;
-    const float *state = state_at(r, conv->cache, s, 0, false);
+    const float *state = lhost_state_at(r, conv->cache, s, 0, false);
     float *next = lhost_scratch(r);
     uint32_t kept = conv->kernel - 1;
     for (uint32_t i = 0; i < seq->n_rows; i++) {
@@ -59,7 +49,7 @@ static void conv_seq(const lhost_run *r, const lm_step *step, uint32_t s)
         for (uint32_t c = 0; c < conv->channels; c++)
             next[(size_t)k * conv->channels + c] =
                 (float)past(conv, rows, state, seq->n_rows - 1, kept - 1 - k, c);
-    memcpy(state_at(r, conv->cache, s, 0, true), next,
+    memcpy(lhost_state_at(r, conv->cache, s, 0, true), next,
            (size_t)kept * conv->channels * sizeof *next);
 }
 
@@ -108,8 +98,8 @@ static void scan_seq(const lhost_run *r, const lm_step *step, uint32_t s)
     float *out = lhost_slot(r, step->out[0]);
     size_t width = lhost_width(r, step->in[0]), inner = (size_t)scan->heads * scan->head_dim;
     size_t head_values = (size_t)scan->head_dim * scan->state;
-    const float *from = state_at(r, scan->cache, s, 1, false);
-    float *state = state_at(r, scan->cache, s, 1, true);
+    const float *from = lhost_state_at(r, scan->cache, s, 1, false);
+    float *state = lhost_state_at(r, scan->cache, s, 1, true);
     if (from == NULL)
         memset(state, 0, head_values * scan->heads * sizeof *state);
     else if (from != state)

@@ -126,5 +126,10 @@ int32_t lm_slots_place(lm_allocator *alloc, const lm_graph *g, const lm_step *st
 /* Rotation speeds: `inv_freq` [dims / 2] radians per position, and the factor of cos and sin. `factors`
  * are the values behind rope->factors or NULL. One place for all backends, in double. */
 void lm_rope_table(const lm_rope *rope, const float *factors, double *inv_freq, double *magnitude);
+/* The position axis that a pair reads: sections are dealt out in order, again and again. */
+uint32_t lm_rope_axis(const lm_rope *rope, uint32_t pair);
+
+/* Slopes fall geometrically; heads beyond a power of two take the odd steps between. */
+double lm_alibi_slope(const lm_attn *a, uint32_t head);
 
 #endif

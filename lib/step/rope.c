@@ -1,5 +1,5 @@
-/* rope.c - rotation speeds with linear, YaRN and per-frequency scaling, computed once for all
- * backends. */
+/* rope.c - what positions do, for all backends: rotation speeds with linear, YaRN and per-frequency
+ * scaling, the axis a pair turns by, slopes of distance biases. */
 #include "step/network.h"
 
 #include <math.h>
@@ -40,4 +40,27 @@ void lm_rope_table(const lm_rope *rope, const float *factors, double *inv_freq, 
         double mix = yarn_ramp(low, high, i) * rope->yarn_mix;
         inv_freq[i] = stretched * (1 - mix) + plain * mix;
     }
+}
+
+uint32_t lm_rope_axis(const lm_rope *rope, uint32_t pair)
+{
+    const uint32_t *s = rope->sections;
+    uint32_t total = s[0] + s[1] + s[2] + s[3];
+    if (total == 0)
+        return 0;
+    uint32_t at = pair % total, axis = 0;
+    while (at >= s[axis])
+        at -= s[axis++];
+    return axis;
+}
+
+double lm_alibi_slope(const lm_attn *a, uint32_t head)
+{
+    if (a->alibi <= 0)
+        return 0;
+    uint32_t pow2 = 1;
+    while (pow2 * 2 <= a->heads)
+        pow2 *= 2;
+    double exponent = head < pow2 ? (head + 1.0) : (2.0 * (head - pow2) + 1.0) / 2;
+    return exp2(-(double)a->alibi / pow2 * exponent);
 }
