@@ -266,17 +266,6 @@ int32_t lm_os_output_commit(lm_os_output *output)
     return rc;
 }
 
-int32_t lm_os_file_replace(const char *path, const void *data, size_t size)
-{
-    lm_os_output output;
-    LM_TRY(lm_os_output_open(path, &output));
-    int32_t rc = lm_os_output_write(&output, data, size);
-    if (rc == LLM_OK)
-        return lm_os_output_commit(&output);
-    lm_os_output_abandon(&output);
-    return rc;
-}
-
 /* --- time, processor, memory ----------------------------------------------------------- */
 
 uint64_t lm_os_now_ns(void)
@@ -474,31 +463,7 @@ void lm_os_sem_wait_for(lm_os_sem *sem, uint64_t ns)
 
 /* --- shared objects ------------------------------------------------------------------------ */
 
-#if defined(LM_STATIC_ONLY)
-int32_t lm_os_module_open(const char *folder, const char *name, void **out)
-{
-    (void)folder;
-    return lm_os_library_open(name, out);
-}
-
-int32_t lm_os_library_open(const char *name, void **out)
-{
-    *out = NULL;
-    return lm_fail(LLM_E_NOT_FOUND, "'%s' is not looked for: this build loads no modules", name);
-}
-
-void lm_os_library_close(void *library)
-{
-    (void)library;
-}
-
-void *lm_os_library_symbol(void *library, const char *name)
-{
-    (void)library;
-    (void)name;
-    return NULL;
-}
-#else
+#if !defined(LM_STATIC_ONLY)
 /* The folder of the file that this code was loaded from, with its last separator. */
 static int32_t own_folder(WCHAR *out)
 {
