@@ -87,14 +87,6 @@ int32_t lhost_program_query(lm_device *device, const lm_program_desc *desc, uint
 
 /* --- creating --------------------------------------------------------------------------------- */
 
-static void *copy_array(lm_arena *arena, const void *from, size_t count, size_t size)
-{
-    void *to = lm_arena_array(arena, count, size);
-    if (to != NULL && count > 0 && from != NULL)
-        memcpy(to, from, count * size);
-    return to;
-}
-
 static int32_t copy_desc(lm_program *p, const lm_program_desc *desc, const uint32_t *origin,
                          size_t n_origins)
 {
@@ -103,12 +95,13 @@ static int32_t copy_desc(lm_program *p, const lm_program_desc *desc, const uint3
     p->n_steps = desc->n_steps;
     p->n_slots = g->n_slots;
     p->n_inputs = desc->n_inputs;
-    p->steps = copy_array(&p->books, desc->steps, desc->n_steps, sizeof *p->steps);
-    p->slots = copy_array(&p->books, g->slots, g->n_slots, sizeof *p->slots);
-    p->weights = copy_array(&p->books, desc->weights, desc->network->n_weights, sizeof *p->weights);
-    p->inputs = copy_array(&p->books, desc->inputs, desc->n_inputs, sizeof *p->inputs);
+    p->steps = lm_arena_copy(&p->books, desc->steps, desc->n_steps, sizeof *p->steps);
+    p->slots = lm_arena_copy(&p->books, g->slots, g->n_slots, sizeof *p->slots);
+    p->weights =
+        lm_arena_copy(&p->books, desc->weights, desc->network->n_weights, sizeof *p->weights);
+    p->inputs = lm_arena_copy(&p->books, desc->inputs, desc->n_inputs, sizeof *p->inputs);
     p->tags = lm_arena_array(&p->books, desc->n_steps, sizeof *p->tags);
-    p->origin = copy_array(&p->books, origin, desc->n_steps, sizeof *p->origin);
+    p->origin = lm_arena_copy(&p->books, origin, desc->n_steps, sizeof *p->origin);
     p->step_ns = lm_arena_array(&p->books, n_origins, sizeof *p->step_ns);
     p->n_origins = n_origins;
     p->places = lm_arena_array(&p->books, g->n_slots, sizeof *p->places);

@@ -125,7 +125,7 @@ static int32_t copy_desc(const lm_program_desc *desc, size_t n_steps, lm_program
     LM_TRY(lhost_bounds_init(&p->books, desc, &p->bounds));
     p->n_steps = n_steps;
     p->n_slots = g->n_slots;
-    p->slots = LM_ARENA_ARRAY(&p->books, lm_slot_info, g->n_slots);
+    p->slots = lm_arena_copy(&p->books, g->slots, g->n_slots, sizeof *p->slots);
     p->places = LM_ARENA_ARRAY(&p->books, lm_slot_place, g->n_slots);
     p->results = LM_ARENA_ARRAY(&p->books, uint32_t, desc->n_outputs);
     p->result_host = LM_ARENA_ARRAY(&p->books, uint8_t *, desc->n_outputs);
@@ -133,7 +133,6 @@ static int32_t copy_desc(const lm_program_desc *desc, size_t n_steps, lm_program
     if (p->slots == NULL || p->places == NULL || p->results == NULL || p->result_host == NULL ||
         p->marks == NULL)
         return LLM_E_MEMORY;
-    memcpy(p->slots, g->slots, g->n_slots * sizeof *p->slots);
     for (uint32_t i = 0; i < desc->network->n_groups; i++)
         p->caches[i] = desc->caches == NULL ? NULL : desc->caches[i];
     return LLM_OK;

@@ -41,14 +41,6 @@ int32_t lnull_program_query(lm_device *device, const lm_program_desc *desc, uint
 
 /* --- creating --------------------------------------------------------------------------------- */
 
-static void *copy_array(lm_arena *arena, const void *from, size_t count, size_t size)
-{
-    void *to = lm_arena_array(arena, count, size);
-    if (to != NULL && count > 0 && from != NULL)
-        memcpy(to, from, count * size);
-    return to;
-}
-
 uint64_t lnull_slot_bytes(const lm_program *p, uint32_t slot)
 {
     const uint32_t rows[] = {p->bounds.limits.rows, p->bounds.limits.wanted, p->bounds.limits.seqs};
@@ -85,10 +77,10 @@ static int32_t fill(const lm_program_desc *desc, lm_program *p)
     p->result = desc->graph->result;
     p->n_inputs = desc->n_inputs;
     p->n_outputs = desc->n_outputs;
-    p->steps = copy_array(&p->books, desc->steps, desc->n_steps, sizeof *p->steps);
-    p->slots = copy_array(&p->books, desc->graph->slots, p->n_slots, sizeof *p->slots);
-    p->inputs = copy_array(&p->books, desc->inputs, desc->n_inputs, sizeof *p->inputs);
-    p->outputs = copy_array(&p->books, desc->outputs, desc->n_outputs, sizeof *p->outputs);
+    p->steps = lm_arena_copy(&p->books, desc->steps, desc->n_steps, sizeof *p->steps);
+    p->slots = lm_arena_copy(&p->books, desc->graph->slots, p->n_slots, sizeof *p->slots);
+    p->inputs = lm_arena_copy(&p->books, desc->inputs, desc->n_inputs, sizeof *p->inputs);
+    p->outputs = lm_arena_copy(&p->books, desc->outputs, desc->n_outputs, sizeof *p->outputs);
     p->values = lm_arena_array(&p->books, p->n_slots, sizeof *p->values);
     p->rows = lm_arena_array(&p->books, desc->limits.rows, sizeof *p->rows);
     p->sums = lm_arena_array(&p->books, desc->limits.rows, sizeof *p->sums);

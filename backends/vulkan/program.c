@@ -43,15 +43,12 @@ static int32_t keep_desc(lvk_program *p, const lm_program_desc *desc)
     p->n_steps = desc->n_steps;
     p->n_slots = g->n_slots;
     p->n_outputs = desc->n_outputs;
-    p->slots = lm_arena_array(&p->books, g->n_slots, sizeof *p->slots);
+    p->slots = lm_arena_copy(&p->books, g->slots, g->n_slots, sizeof *p->slots);
     p->places = lm_arena_array(&p->books, g->n_slots, sizeof *p->places);
-    p->outputs = lm_arena_array(&p->books, desc->n_outputs, sizeof *p->outputs);
+    p->outputs = lm_arena_copy(&p->books, desc->outputs, desc->n_outputs, sizeof *p->outputs);
     p->shadow_at = lm_arena_array(&p->books, desc->n_outputs, sizeof *p->shadow_at);
     if (p->slots == NULL || p->places == NULL || p->outputs == NULL || p->shadow_at == NULL)
         return LLM_E_MEMORY;
-    memcpy(p->slots, g->slots, g->n_slots * sizeof *p->slots);
-    if (desc->n_outputs > 0)
-        memcpy(p->outputs, desc->outputs, desc->n_outputs * sizeof *p->outputs);
     for (uint32_t i = 0; i < desc->network->n_groups; i++)
         p->caches[i] = desc->caches == NULL ? NULL : lvk_cache_of(desc->caches[i]);
     return LLM_OK;

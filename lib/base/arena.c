@@ -87,6 +87,14 @@ void *lm_arena_array(lm_arena *arena, size_t count, size_t size)
     return lm_arena_alloc(arena, total);
 }
 
+void *lm_arena_copy(lm_arena *arena, const void *from, size_t count, size_t size)
+{
+    void *to = lm_arena_array(arena, count, size);
+    if (to != NULL && from != NULL && count > 0)
+        memcpy(to, from, count * size);
+    return to;
+}
+
 char *lm_arena_strdup(lm_arena *arena, const char *text, size_t length)
 {
     size_t total;

@@ -17,6 +17,8 @@ void lm_arena_finish(lm_arena *arena);
 /* Zeroed, aligned to 16. NULL when out of memory, with the message set. */
 void *lm_arena_alloc(lm_arena *arena, size_t size);
 void *lm_arena_array(lm_arena *arena, size_t count, size_t size);
+/* With what `from` holds; NULL: zeroed. */
+void *lm_arena_copy(lm_arena *arena, const void *from, size_t count, size_t size);
 char *lm_arena_strdup(lm_arena *arena, const char *text, size_t length);
 
 #define LM_ARENA_NEW(arena, T)          ((T *)lm_arena_alloc((arena), sizeof(T)))

@@ -61,6 +61,23 @@ static void test_arena__gives_all_back(void **state)
     test_memory_check(&m);
 }
 
+static void test_arena__copies(void **state)
+{
+    static const uint32_t numbers[] = {7, 8, 9}, zeros[3];
+    (void)state;
+    test_memory m;
+    test_memory_init(&m);
+    lm_arena arena;
+    lm_arena_init(&arena, &m.alloc);
+    assert_memory_equal(lm_arena_copy(&arena, numbers, 3, sizeof *numbers), numbers,
+                        sizeof numbers);
+    assert_memory_equal(lm_arena_copy(&arena, NULL, 3, sizeof *numbers), zeros, sizeof zeros);
+    assert_non_null(lm_arena_copy(&arena, numbers, 0, sizeof *numbers));
+    assert_null(lm_arena_copy(&arena, numbers, SIZE_MAX, sizeof *numbers));
+    lm_arena_finish(&arena);
+    test_memory_check(&m);
+}
+
 static void test_strmap__finds_what_was_added(void **state)
 {
     (void)state;
@@ -269,6 +286,7 @@ int main(void)
         cmocka_unit_test(test_alloc__counts_and_aligns),
         cmocka_unit_test(test_alloc__library_memory),
         cmocka_unit_test(test_arena__gives_all_back),
+        cmocka_unit_test(test_arena__copies),
         cmocka_unit_test(test_strmap__finds_what_was_added),
         cmocka_unit_test(test_params__sizes),
         cmocka_unit_test(test_params__named),
