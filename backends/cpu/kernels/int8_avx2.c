@@ -69,6 +69,20 @@ INLINE void sum_columns(const reader *f, const uint8_t *line, size_t stride,
     }
 }
 
+/* See int8_x86_tiles.h; the bytes are below 8. */
+INLINE vec half_sum(const vec z[4], const act_block *x, uint32_t at)
+{
+    vec sum = v_set32(0);
+    EACH (i, 4)
+        sum = _mm256_add_epi16(sum, _mm256_maddubs_epi16(z[i], four_of(x, at + i)));
+    return _mm256_madd_epi16(sum, v_set16(1));
+}
+
+INLINE vec factored_sum(vec halves, vec factors)
+{
+    return _mm256_madd_epi16(halves, factors);
+}
+
 #define FORMAT(name, format, values, type, kind)                                                   \
     KERNELS(name, format, values, type, kind)                                                      \
     MATMUL(name, &reader_##name)

@@ -9,6 +9,11 @@ INLINE vec v_dot(vec sum, vec w, vec q)
     return _mm512_dpbusd_epi32(sum, w, q);
 }
 
+INLINE vec v_dot16(vec sum, vec a, vec b)
+{
+    return _mm512_dpwssd_epi32(sum, a, b);
+}
+
 #include "backends/cpu/kernels/int8_x86_vnni.h"
 
 /* Products of panels by kind; in int8_avx512_panels.c. */

@@ -6,6 +6,11 @@ INLINE vec v_dot(vec sum, vec w, vec q)
     return _mm256_dpbusd_avx_epi32(sum, w, q);
 }
 
+INLINE vec v_dot16(vec sum, vec a, vec b)
+{
+    return _mm256_dpwssd_avx_epi32(sum, a, b);
+}
+
 #include "backends/cpu/kernels/int8_x86_vnni.h"
 
 #define TILE_P 2u

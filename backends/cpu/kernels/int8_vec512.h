@@ -93,6 +93,17 @@ INLINE vec v_mul16(vec a, vec b)
     return _mm512_mullo_epi16(a, b);
 }
 
+INLINE vec v_sub16(vec a, vec b)
+{
+    return _mm512_sub_epi16(a, b);
+}
+
+/* The high byte of each sixteen bits, with its sign. */
+INLINE vec v_top16(vec x)
+{
+    return _mm512_srai_epi16(x, 8);
+}
+
 INLINE vec v_down16(vec x, uint32_t bits)
 {
     return _mm512_srli_epi16(x, bits);

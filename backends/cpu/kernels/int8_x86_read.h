@@ -378,10 +378,16 @@ RUN_OF(q2_k)
         s->scale[g][0] = d;
 }
 
+/* The same without the factors, which are in s->kept[20] and behind it. */
+PAIR_OF(q2_k_bare)
+{
+    (void)w, (void)raised;
+    two_bits(pair, s, z);
+}
+
 PAIR_OF(q2_k)
 {
-    (void)w;
-    two_bits(pair, s, z);
+    read_q2_k_bare(w, pair, s, false, z);
     EACH (h, 4) { /* 3 * 15 stays in its byte */
         vec factor = factor16(s->kept + 20 + pair, h);
         EACH (i, 4)
@@ -389,11 +395,14 @@ PAIR_OF(q2_k)
     }
 }
 
-/* The factors, see lm_q3_k_scale. The block ends with them and d. */
+/* The factors, see lm_q3_k_scale. The block ends with their twelve bytes and d. */
 RUN_OF(q3_k)
 {
-    size_t at = IN(q3_k, scale);
-    vec first = words_at(w, at), second = words_at(w, at + 4), third = words_at(w, at + 8);
+    vec last[4];
+    turn16(w, sizeof(lm_block_q3_k) - 16, last);
+    vec first = v_or(v_down(last[0], 16), v_up(last[1], 16));
+    vec second = v_or(v_down(last[1], 16), v_up(last[2], 16));
+    vec third = v_or(v_down(last[2], 16), v_up(last[3], 16));
     vec high[4] = {v_up(third, 4), v_up(third, 2), third, v_down(third, 2)};
     vec low[4] = {first, second, v_down(first, 4), v_down(second, 4)};
     (void)blocks;
@@ -403,14 +412,15 @@ RUN_OF(q3_k)
     }
     keep_two_bits(w, IN(q3_k, q), s);
     turn32(w, IN(q3_k, high), s->kept + 24);
-    vecf d = f_high_halves(words_at(w, IN(q3_k, d) - 2));
+    vecf d = f_high_halves(last[3]);
     EACH (g, RUN)
         s->scale[g][0] = f_negative(d);
 }
 
-/* q in 0..7 */
-INLINE void three_bits(uint32_t pair, const run *s, vec z[16])
+/* q in 0..7, the factors where those of Q2_K are. */
+PAIR_OF(q3_k_bare)
 {
+    (void)w, (void)raised;
     two_bits(pair, s, z);
     EACH (i, 8) {
         vec high = v_down(s->kept[24 + i], 2 * pair);
@@ -430,8 +440,7 @@ INLINE vec times(vec bytes, vec factor)
 
 PAIR_OF(q3_k)
 {
-    (void)w;
-    three_bits(pair, s, z);
+    read_q3_k_bare(w, pair, s, false, z);
     EACH (h, 4) {
         vec factor = factor16(s->kept + 20 + pair, h);
         EACH (i, 4) {
@@ -439,6 +448,22 @@ PAIR_OF(q3_k)
             z[4 * h + i] = v_xor(times(q, factor), v_set8(raised ? -128 : 0));
         }
     }
+}
+
+/* Formats whose bytes have a factor for each sixteen can be added up without it, see add_factored.
+ */
+INLINE pair_fn bare_of(const reader *f)
+{
+    return f->pair == read_q2_k ? read_q2_k_bare : f->pair == read_q3_k ? read_q3_k_bare : NULL;
+}
+
+/* The factors of block b, in sixteen bits each. */
+INLINE vec factors_of(const run *s, uint32_t b)
+{
+    __m128i from = _mm_setr_epi8(-1, 0, -1, 1, -1, 4, -1, 5, -1, 8, -1, 9, -1, 12, -1, 13);
+    __m128i second = _mm_setr_epi8(0, 2, 0, 2, 0, 2, 0, 2, 0, 2, 0, 2, 0, 2, 0, 2);
+    vec words = s->kept[20 + b / 2];
+    return v_top16(v_shuffle(words, b % 2 == 0 ? from : _mm_add_epi8(from, second)));
 }
 
 /* --- ternary ---------------------------------------------------------------------------------- */

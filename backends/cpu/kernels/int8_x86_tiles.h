@@ -14,6 +14,11 @@ INLINE vecf scaled(vec sum, vecf scale, vecf second);
 /* What panels hold behind a scale when SCALE_VECTORS is 2. */
 INLINE vecf second_scale(vecf scale);
 
+/* The sums of sixteen columns, from group `at` of four on, of few bits and without any start; and the
+ * sums of two such halves times their factors, in sixteen bits each, as scaled() takes sums. */
+INLINE vec half_sum(const vec z[4], const act_block *x, uint32_t at);
+INLINE vec factored_sum(vec halves, vec factors);
+
 /* Runs that lack rows or blocks are read from a copy, where rows that are not there repeat the
  * last, and nothing behind a row of the file is read. */
 typedef struct copy {
@@ -105,11 +110,30 @@ INLINE vecf add_part(const reader *f, const vec *z, const act_block *x, uint32_t
     return f_mac(scaled(sum[0][0], scale, second_scale(scale)), f_set(x->scale), acc);
 }
 
+/* A block whose bytes come without their factors, which then are needed twice and not 32 times; of
+ * Q3_K as q, where 4 - q is multiplied. */
+INLINE vecf add_factored(const reader *f, const vec *z, vec factors, const act_block *x, vecf scale,
+                         vecf acc)
+{
+    vec second = v_up(half_sum(z + 4, x, 4), 16);
+    vec halves = v_and_or(half_sum(z, x, 0), v_set32(0xffff), second);
+    if (f->pair == read_q3_k) {
+        uint32_t four;
+        memcpy(&four, x->four, sizeof four);
+        halves = v_sub16(v_set32(four), halves);
+    }
+    vec sum = factored_sum(halves, factors);
+    return f_mac(scaled(sum, scale, second_scale(scale)), f_set(x->scale), acc);
+}
+
 /* The next block of one activation row. */
 INLINE vecf add_block(const reader *f, const vec *z, const run *s, uint32_t b, const act_block *x,
                       vecf acc)
 {
-    acc = add_part(f, z, x, 0, 8 / SCALES(f->kind), s->scale[b][0], acc);
+    if (bare_of(f) != NULL)
+        acc = add_factored(f, z, factors_of(s, b), x, s->scale[b][0], acc);
+    else
+        acc = add_part(f, z, x, 0, 8 / SCALES(f->kind), s->scale[b][0], acc);
     if (f->kind == LCPU_HALVES)
         acc = add_part(f, z, x, 4, 4, s->scale[b][1], acc);
     if (f->kind == LCPU_MINIMA)
@@ -129,7 +153,10 @@ INLINE void direct_run(const reader *f, const walk *w, uint32_t at, uint32_t blo
     for (uint32_t b = 0; b < blocks; b += 2) {
         vec z[16];
         lcpu_ahead_fetch(next, pair_bytes);
-        f->pair(w, b / 2, &s, RAISED, z);
+        if (bare_of(f) != NULL)
+            bare_of(f)(w, b / 2, &s, false, z);
+        else
+            f->pair(w, b / 2, &s, RAISED, z);
         _Pragma("GCC unroll 1") for (uint32_t i = 0; i < n_x; i++)
         {
             acc[i] = add_block(f, z, &s, b, x[i] + at + b, acc[i]);

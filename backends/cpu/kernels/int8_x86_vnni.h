@@ -1,4 +1,5 @@
-/* int8_x86_vnni - the arithmetic of sets with vpdpbusd, given as v_dot(). It multiplies unsigned by
+/* int8_x86_vnni - the arithmetic of sets with vpdpbusd, given as v_dot(), and vpdpwssd,
+ * v_dot16(). It multiplies unsigned by
  * signed bytes, so weights are w + 128 and sums start at -128 times the sum of the activations.
  *
  * They start LIFT_BITS higher: as floats they are then 1.5 * 2^23 + s, and one multiply-add takes
@@ -51,6 +52,20 @@ INLINE void sum_columns(const reader *f, const uint8_t *line, size_t stride,
                 sum[p][r] = v_dot(sum[p][r], w[p], q);
         }
     }
+}
+
+/* See int8_x86_tiles.h. */
+INLINE vec half_sum(const vec z[4], const act_block *x, uint32_t at)
+{
+    vec sum = v_set32(0);
+    EACH (i, 4)
+        sum = v_dot(sum, z[i], four_of(x, at + i));
+    return sum;
+}
+
+INLINE vec factored_sum(vec halves, vec factors)
+{
+    return v_dot16(v_set32(LIFT_BITS), halves, factors);
 }
 
 #endif
