@@ -14,7 +14,7 @@ const level_of_features levels[] = {
     {"avx vnni", LCPU_AVX2 | LCPU_AVX_VNNI},
     {"avx512", LCPU_AVX2 | LCPU_AVX512},
     {"avx512 vnni", LCPU_AVX2 | LCPU_AVX512 | LCPU_AVX512_VNNI},
-    {"all but amx", ~(uint64_t)LCPU_AMX_BF16},
+    {"all but amx", ~(uint64_t)(LCPU_AMX_BF16 | LCPU_AMX_INT8)},
 #endif
     {"all", ~(uint64_t)0},
 };

@@ -3,29 +3,15 @@
  * the other. An output takes its products in the order of the columns, 32 at a time, whatever
  * stands beside it, so one row of activations gives the bits that many give. */
 #include "backends/cpu/kernels/ahead.h"
+#include "backends/cpu/kernels/amx.h"
 
 #include <immintrin.h>
 #include <string.h>
 
-#define SIDE       16u            /* rows of a register */
 #define STEP       32u            /* columns of weights in a register */
 #define CHUNK      512u           /* columns that are turned together */
 #define LONE_CHUNK (CHUNK * SIDE) /* of a lone row of activations */
 #define ROWS       128u           /* of weights whose sums are kept meanwhile */
-#define TILE       1024u          /* bytes of a register */
-
-/* The compiler's own names for these do not say that they read memory. */
-#define TILE_LOAD_(n, at, stride)                                                                  \
-    __asm__ volatile("tileloadd (%0,%1,1), %%tmm" #n ::"r"(at), "r"(stride) : "memory")
-#define TILE_STORE_(n, at, stride)                                                                 \
-    __asm__ volatile("tilestored %%tmm" #n ", (%0,%1,1)" ::"r"(at), "r"(stride) : "memory")
-#define TILE_ZERO_(n) __asm__ volatile("tilezero %%tmm" #n::)
-#define TILE_MAC_(sum, left, right)                                                                \
-    __asm__ volatile("tdpbf16ps %%tmm" #right ", %%tmm" #left ", %%tmm" #sum::)
-#define TILE_LOAD(n, at, stride)   TILE_LOAD_(n, at, (size_t)(stride))
-#define TILE_STORE(n, at, stride)  TILE_STORE_(n, at, (size_t)(stride))
-#define TILE_ZERO(n)               TILE_ZERO_(n)
-#define TILE_MAC(sum, left, right) TILE_MAC_(sum, left, right)
 
 /* Registers: the sums of two by two, two of weights, two of activations. */
 #define SUM_00  0
@@ -51,20 +37,14 @@ typedef struct block {
 
 /* --- configuration ---------------------------------------------------------------------------- */
 
-typedef struct config {
-    uint8_t palette, start_row, zero[14];
-    uint16_t bytes[16];
-    uint8_t rows[16];
-} config;
-
 static void configure(uint32_t width)
 {
-    config c = {.palette = 1};
+    tile_config c = {.palette = 1};
     for (int i = 0; i < 8; i++) {
         c.rows[i] = SIDE;
         c.bytes[i] = i == LEFT_0 || i == LEFT_1 ? 64 : (uint16_t)(width * 4);
     }
-    __asm__ volatile("ldtilecfg (%0)" ::"r"(&c) : "memory");
+    tiles_begin(&c);
 }
 
 /* --- activations ------------------------------------------------------------------------------ */
@@ -150,14 +130,14 @@ INLINE void multiply_steps(const block *b, const uint8_t *w, size_t stride, uint
         if (R > 1)
             TILE_LOAD(RIGHT_1, y + s * step, right);
         TILE_LOAD(LEFT_0, w + s * 64, stride);
-        TILE_MAC(SUM_00, LEFT_0, RIGHT_0);
+        TILE_MAC("tdpbf16ps", SUM_00, LEFT_0, RIGHT_0);
         if (R > 1)
-            TILE_MAC(SUM_01, LEFT_0, RIGHT_1);
+            TILE_MAC("tdpbf16ps", SUM_01, LEFT_0, RIGHT_1);
         if (L > 1) {
             TILE_LOAD(LEFT_1, w + SIDE * stride + s * 64, stride);
-            TILE_MAC(SUM_10, LEFT_1, RIGHT_0);
+            TILE_MAC("tdpbf16ps", SUM_10, LEFT_1, RIGHT_0);
             if (R > 1)
-                TILE_MAC(SUM_11, LEFT_1, RIGHT_1);
+                TILE_MAC("tdpbf16ps", SUM_11, LEFT_1, RIGHT_1);
         }
     }
 }
@@ -267,7 +247,7 @@ static void bf16_matmul(const uint8_t *w, size_t stride, uint32_t n_w, const flo
             }
             hand_out(&b, out + i, at + row);
         }
-    __asm__ volatile("tilerelease" ::);
+    tiles_end();
 }
 
 void lcpu_fill_amx(lcpu_kernels *k)

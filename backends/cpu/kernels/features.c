@@ -12,10 +12,13 @@ static uint64_t saved_registers(void)
     return (uint64_t)high << 32 | low;
 }
 
-/* Tiles, and their products of bfloat16. */
-static bool has_amx(uint32_t leaf7_edx, uint64_t saved)
+/* Tiles, and their products of bfloat16 and of bytes. */
+static uint64_t amx_features(uint32_t leaf7_edx, uint64_t saved)
 {
-    return (leaf7_edx & 1u << 24) != 0 && (leaf7_edx & 1u << 22) != 0 && (saved >> 17 & 3) == 3;
+    if ((leaf7_edx & 1u << 24) == 0 || (saved >> 17 & 3) != 3)
+        return 0;
+    return ((leaf7_edx & 1u << 22) != 0 ? LCPU_AMX_BF16 : 0) |
+           ((leaf7_edx & 1u << 25) != 0 ? LCPU_AMX_INT8 : 0);
 }
 
 static uint64_t avx512_features(uint32_t leaf7_ebx, uint32_t leaf7_ecx)
@@ -42,8 +45,8 @@ uint64_t lcpu_features(void)
     if ((saved & 6) != 6 || (leaf1_ecx & wanted) != wanted ||
         !__get_cpuid_count(7, 0, &a, &b, &c, &d) || (b & bit_AVX2) == 0)
         return 0;
-    uint64_t found = LCPU_AVX2 | ((saved & 0xe0) == 0xe0 ? avx512_features(b, c) : 0) |
-                     (has_amx(d, saved) ? LCPU_AMX_BF16 : 0);
+    uint64_t found =
+        LCPU_AVX2 | ((saved & 0xe0) == 0xe0 ? avx512_features(b, c) : 0) | amx_features(d, saved);
     if (__get_cpuid_count(7, 1, &a, &b, &c, &d) && (a & 1u << 4) != 0)
         found |= LCPU_AVX_VNNI;
     return found;

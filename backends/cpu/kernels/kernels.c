@@ -24,6 +24,9 @@ static const struct {
 #ifdef LCPU_HAVE_AMX
     {LCPU_AVX2 | LCPU_AVX512 | LCPU_AVX512_BF16 | LCPU_AMX_BF16, lcpu_fill_amx},
 #endif
+#ifdef LCPU_HAVE_AMX_INT8
+    {LCPU_AVX2 | LCPU_AVX512 | LCPU_AVX512_VNNI | LCPU_AMX_INT8, lcpu_fill_amx_int8},
+#endif
 #ifdef LCPU_HAVE_NEON
     {LCPU_NEON, lcpu_fill_neon},
 #endif
@@ -38,8 +41,9 @@ static const struct {
 void lcpu_kernels_init(lcpu_kernels *k, uint64_t features)
 {
     *k = (lcpu_kernels){0};
-    if ((features & LCPU_AMX_BF16) != 0 && !lm_os_allow_tiles())
-        features &= ~(uint64_t)LCPU_AMX_BF16;
+    const uint64_t amx = LCPU_AMX_BF16 | LCPU_AMX_INT8;
+    if ((features & amx) != 0 && !lm_os_allow_tiles())
+        features &= ~amx;
     for (size_t i = 0; i < sizeof sets / sizeof sets[0]; i++) {
         if ((sets[i].needs & features) != sets[i].needs)
             continue;

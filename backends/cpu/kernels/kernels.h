@@ -17,6 +17,7 @@ enum {
     LCPU_AVX512_BF16 = 1u << 3,
     LCPU_AMX_BF16 = 1u << 4, /* with tiles; the system's permission is asked for when it is used */
     LCPU_AVX_VNNI = 1u << 5, /* in registers of 256 bits */
+    LCPU_AMX_INT8 = 1u << 6, /* as LCPU_AMX_BF16 */
     LCPU_NEON = 1u << 16,
     LCPU_NEON_DOTPROD = 1u << 17,
     LCPU_NEON_I8MM = 1u << 18,
@@ -159,6 +160,7 @@ void lcpu_fill_avx_vnni(lcpu_kernels *k);
 void lcpu_fill_avx512(lcpu_kernels *k);
 void lcpu_fill_avx512_vnni(lcpu_kernels *k);
 void lcpu_fill_amx(lcpu_kernels *k);
+void lcpu_fill_amx_int8(lcpu_kernels *k);
 void lcpu_fill_neon(lcpu_kernels *k);
 void lcpu_fill_neon_dotprod(lcpu_kernels *k);
 void lcpu_fill_neon_i8mm(lcpu_kernels *k);

@@ -36,9 +36,12 @@ static inline float lcpu_exp(float x)
     float n = shifted - LCPU_EXP_MAGIC;
     float r = LCPU_MAC(n, -LCPU_EXP_LN2_A, inside);
     r = LCPU_MAC(n, -LCPU_EXP_LN2_B, r);
-    float p = lcpu_exp_terms[0];
-    for (int i = 1; i < 6; i++)
-        p = LCPU_MAC(p, r, lcpu_exp_terms[i]);
+    /* Written out: a loop in here would keep compilers from making vector code of the one around. */
+    float p = LCPU_MAC(lcpu_exp_terms[0], r, lcpu_exp_terms[1]);
+    p = LCPU_MAC(p, r, lcpu_exp_terms[2]);
+    p = LCPU_MAC(p, r, lcpu_exp_terms[3]);
+    p = LCPU_MAC(p, r, lcpu_exp_terms[4]);
+    p = LCPU_MAC(p, r, lcpu_exp_terms[5]);
     p = LCPU_MAC(p, r * r, r) + 1.0f;
     float y = p * lm_f32_from_bits((lm_f32_bits(shifted) - LCPU_EXP_ONE) << 23);
     return x > LCPU_EXP_HIGH ? INFINITY : y;
