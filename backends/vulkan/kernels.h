@@ -21,10 +21,10 @@ enum {
 
 /* What shaders may count on, from the device. */
 typedef struct lvk_features {
-    bool float16;      /* arithmetic */
-    bool integer_dot;  /* packed 4x8 */
-    bool coopmat;      /* VK_KHR_cooperative_matrix with 16x16x16 f16 -> f32 */
-    uint32_t subgroup; /* size: 8 to 64, or less */
+    bool float16;        /* arithmetic */
+    bool integer_dot;    /* packed 4x8 */
+    uint32_t coopmat[3]; /* m, n, k of cooperative matrices, F16 summed in F32; 0: none */
+    uint32_t subgroup;   /* size: 8 to 64, or less */
     uint32_t shared_bytes, max_invocations;
 } lvk_features;
 
@@ -100,6 +100,7 @@ const lvk_features *lvk_plan_features(const lvk_plan *p);
 const lm_network *lvk_plan_network(const lvk_plan *p);
 const lm_row_limits *lvk_plan_limits(const lvk_plan *p);
 uint32_t lvk_plan_context(const lvk_plan *p);
+bool lvk_plan_fast(const lvk_plan *p); /* fast numerics are allowed */
 
 lvk_slot lvk_plan_slot(const lvk_plan *p, uint32_t slot); /* LM_NONE: address 0 */
 lvk_matrix lvk_plan_weight(const lvk_plan *p, uint32_t weight);
@@ -113,6 +114,9 @@ uint64_t lvk_plan_codebook(const lvk_plan *p, const lm_format *format);
  * ranges. Several calls in one step give several blocks. Aligned to 256. */
 uint64_t lvk_plan_scratch(lvk_plan *p, uint64_t bytes, uint64_t *offset);
 
+/* Rows between the dispatches of one step, in scratch memory. */
+lvk_slot lvk_plan_slot_of(lvk_plan *p, uint32_t width, uint32_t rows);
+
 void lvk_reads_slot(lvk_dispatch *d, const lvk_slot *slot);
 void lvk_writes_slot(lvk_dispatch *d, const lvk_slot *slot);
 void lvk_reads_scratch(lvk_dispatch *d, uint64_t offset, uint64_t bytes);
@@ -121,6 +125,79 @@ void lvk_reads_part(lvk_dispatch *d, uint32_t entry, uint32_t part);
 void lvk_writes_part(lvk_dispatch *d, uint32_t entry, uint32_t part);
 
 int32_t lvk_plan_dispatch(lvk_plan *p, const lvk_dispatch *d);
+
+/* --- pieces of steps -------------------------------------------------------------------------- */
+
+/* Places of experts sorted by expert, for runs of many rows (kernels_expert.c). */
+typedef struct lvk_order {
+    uint64_t address, at, bytes;
+    uint32_t used, experts;
+} lvk_order;
+
+#define LVK_PARTS 3u
+
+enum { LVK_PLAIN, LVK_HEADS, LVK_EXPERTS }; /* as in shaders/linear.glsl */
+
+/* Weights that meet the same inputs, each with its output (kernels_linear.c). */
+typedef struct lvk_product {
+    lvk_slot in;
+    const lm_linear *linear[LVK_PARTS];
+    lvk_slot out[LVK_PARTS];
+    uint32_t n_parts;
+    uint32_t mode;
+    bool gated; /* out[0] = act(part 0) * part 1; out[1] is only used on the way */
+    uint32_t act;
+    lvk_slot residual; /* added to out[0]; width 0: none */
+    /* experts: which, sorted, and whether each place has inputs of its own */
+    lvk_slot ids;
+    lvk_order order;
+    bool own_input;
+} lvk_product;
+
+int32_t lvk_plan_product(lvk_plan *p, const lvk_product *product);
+int32_t lvk_plan_order(lvk_plan *p, const lvk_slot *ids, uint32_t used, uint32_t experts,
+                       lvk_order *out);
+/* Tiles of so many places, and the most that so many rows can make. */
+#define LVK_EXPERT_TILE 32u
+uint32_t lvk_order_tiles(const lvk_order *order, uint32_t rows);
+#define LVK_VEC_ROWS 4u /* up to so many rows nothing is sorted */
+
+/* Inputs as integer dot products and as cooperative matrices want them, where rows are from <= rows <=
+ * to (kernels_inputs.c). Zeroed: not made yet. */
+typedef struct lvk_inputs {
+    uint64_t address, scales, at, bytes;
+} lvk_inputs;
+
+int32_t lvk_plan_bytes(lvk_plan *p, const lvk_slot *in, uint32_t cols, uint32_t to,
+                       lvk_inputs *out);
+int32_t lvk_plan_halves(lvk_plan *p, const lvk_slot *in, uint32_t cols, uint32_t from,
+                        lvk_inputs *out);
+
+int32_t lvk_plan_normed(lvk_plan *p, const lm_norm *norm, const lvk_slot *from, const lvk_slot *to);
+int32_t lvk_plan_rotated(lvk_plan *p, const lm_rope *rope, uint32_t heads, uint32_t head_dim,
+                         const lvk_slot *from, const lvk_slot *to);
+/* Keys (part 0) or values (1) into the cache; `rope`: turned on the way, or NULL. */
+int32_t lvk_plan_stored(lvk_plan *p, uint32_t cache, uint32_t part, const lm_rope *rope,
+                        const lvk_slot *from);
+int32_t lvk_plan_attention(lvk_plan *p, const lm_attn *attn, const lvk_slot *in,
+                           const lvk_slot *out);
+int32_t lvk_plan_sum(lvk_plan *p, const lvk_slot *a, const lvk_slot *b, const lvk_slot *to);
+/* act(gate) * factor, of runs of at least `from` rows; factor of width 0: act(gate). */
+int32_t lvk_plan_activated(lvk_plan *p, uint32_t act, const lvk_slot *gate, const lvk_slot *factor,
+                           const lvk_slot *to, uint32_t from);
+int32_t lvk_plan_routed(lvk_plan *p, const lm_route *route, const lvk_slot *in, const lvk_slot *ids,
+                        const lvk_slot *weights);
+int32_t lvk_plan_combined(lvk_plan *p, uint32_t used, const lvk_slot *parts,
+                          const lvk_slot *weights, const lvk_slot *to);
+
+/* What a family of shaders can hold. */
+bool lvk_can_rope(const lm_rope *rope);
+bool lvk_can_attn(const lm_attn *attn);
+bool lvk_can_route(const lm_route *route);
+
+/* The numbers that follow the arguments of shaders that turn pairs (shaders/rope.glsl). */
+#define LVK_MAX_PAIRS 512u
+int32_t lvk_rope_turns(const lvk_plan *p, const lm_rope *rope, float *magnitude, uint64_t *turns);
 
 /* --- families --------------------------------------------------------------------------------- */
 
@@ -165,5 +242,12 @@ int32_t lvk_plan_combine(lvk_plan *p, const lm_step *step);
 int32_t lvk_plan_best(lvk_plan *p, const lm_step *step);
 bool lvk_takes_attn(const lvk_features *f, const lm_network *n, const lm_step *step);
 int32_t lvk_plan_attn_paged(lvk_plan *p, const lm_step *step);
+bool lvk_takes_qkv(const lvk_features *f, const lm_network *n, const lm_step *step);
+int32_t lvk_plan_qkv(lvk_plan *p, const lm_step *step);
+bool lvk_takes_attn_out(const lvk_features *f, const lm_network *n, const lm_step *step);
+int32_t lvk_plan_attn_out(lvk_plan *p, const lm_step *step);
+int32_t lvk_plan_ffn(lvk_plan *p, const lm_step *step);
+bool lvk_takes_moe(const lvk_features *f, const lm_network *n, const lm_step *step);
+int32_t lvk_plan_moe(lvk_plan *p, const lm_step *step);
 
 #endif

@@ -23,11 +23,16 @@ typedef struct attention {
     uint64_t parts_at, parts_bytes; /* scratch, for ranges */
 } attention;
 
+bool lvk_can_attn(const lm_attn *attn)
+{
+    return attn->k_dim <= MAX_DIM && attn->v_dim <= MAX_DIM;
+}
+
 bool lvk_takes_attn(const lvk_features *f, const lm_network *n, const lm_step *step)
 {
     (void)f;
     (void)n;
-    return step->u.attn.k_dim <= MAX_DIM && step->u.attn.v_dim <= MAX_DIM;
+    return lvk_can_attn(&step->u.attn);
 }
 
 static uint32_t tiles(uint32_t count, uint32_t per)
@@ -35,13 +40,13 @@ static uint32_t tiles(uint32_t count, uint32_t per)
     return (count + per - 1) / per;
 }
 
-static attention attention_of(lvk_plan *p, const lm_step *step)
+static attention attention_of(lvk_plan *p, const lm_attn *a, const lvk_slot *in,
+                              const lvk_slot *out)
 {
-    const lm_attn *a = &step->u.attn;
     attention o = {.plan = p,
                    .attn = a,
-                   .in = lvk_plan_slot(p, step->in[0]),
-                   .out = lvk_plan_slot(p, step->out[0]),
+                   .in = *in,
+                   .out = *out,
                    .keys = lvk_plan_part(p, a->cache, 0),
                    .values = lvk_plan_part(p, a->cache, 1)};
     uint32_t splits = tiles(lvk_plan_context(p), SPLIT_SLOTS), rows = lvk_plan_limits(p)->rows;
@@ -138,11 +143,18 @@ static int32_t combine(const attention *o)
     return lvk_plan_dispatch(o->plan, &d);
 }
 
-int32_t lvk_plan_attn_paged(lvk_plan *p, const lm_step *step)
+int32_t lvk_plan_attention(lvk_plan *p, const lm_attn *attn, const lvk_slot *in,
+                           const lvk_slot *out)
 {
-    attention o = attention_of(p, step);
+    attention o = attention_of(p, attn, in, out);
     uint32_t together = pairs_of(o.attn) / heads_of(o.attn);
     LM_TRY(paged(&o, 1, true, 1, SPLIT_ROWS));
     LM_TRY(combine(&o));
     return paged(&o, together, false, SPLIT_ROWS + 1, 0);
+}
+
+int32_t lvk_plan_attn_paged(lvk_plan *p, const lm_step *step)
+{
+    lvk_slot in = lvk_plan_slot(p, step->in[0]), out = lvk_plan_slot(p, step->out[0]);
+    return lvk_plan_attention(p, &step->u.attn, &in, &out);
 }

@@ -30,100 +30,111 @@ static uint32_t local_for(uint32_t values)
     return local;
 }
 
-int32_t lvk_plan_norm(lvk_plan *p, const lm_step *s)
+int32_t lvk_plan_normed(lvk_plan *p, const lm_norm *n, const lvk_slot *from, const lvk_slot *to)
 {
-    const lm_norm *n = &s->u.norm;
-    lvk_slot from = lvk_plan_slot(p, s->in[0]), to = lvk_plan_slot(p, s->out[0]);
     lvk_matrix weight = lvk_plan_weight(p, n->weight), bias = lvk_plan_weight(p, n->bias);
-    uint32_t group = n->group == 0 ? from.width : n->group;
-    norm_args args = {.from = from.address,
-                      .to = to.address,
+    uint32_t group = n->group == 0 ? from->width : n->group;
+    norm_args args = {.from = from->address,
+                      .to = to->address,
                       .weight = weight.address,
                       .bias = bias.address,
-                      .width = from.width,
+                      .width = from->width,
                       .group = group,
-                      .weight_period = period_of(&weight, group, from.width),
-                      .bias_period = period_of(&bias, group, from.width),
-                      .rows = from.rows,
+                      .weight_period = period_of(&weight, group, from->width),
+                      .bias_period = period_of(&bias, group, from->width),
+                      .rows = from->rows,
                       .eps = n->eps,
                       .offset = n->offset};
     lvk_dispatch d = {.shader = LVK_SHADER_norm,
                       .spec = {local_for(group), n->kind, n->weight != LM_NONE, n->bias != LM_NONE},
                       .n_spec = 4,
-                      .x = {.times = from.width / group},
-                      .y = {.rows = from.rows, .per = 1, .times = 1},
+                      .x = {.times = from->width / group},
+                      .y = {.rows = from->rows, .per = 1, .times = 1},
                       .z = {.times = 1},
-                      .bucket_rows = from.rows,
+                      .bucket_rows = from->rows,
                       .args = &args,
                       .args_bytes = sizeof args};
-    lvk_reads_slot(&d, &from);
-    lvk_writes_slot(&d, &to);
+    lvk_reads_slot(&d, from);
+    lvk_writes_slot(&d, to);
     return lvk_plan_dispatch(p, &d);
 }
 
-/* --- rope.comp -------------------------------------------------------------------------------- */
+int32_t lvk_plan_norm(lvk_plan *p, const lm_step *s)
+{
+    lvk_slot from = lvk_plan_slot(p, s->in[0]), to = lvk_plan_slot(p, s->out[0]);
+    return lvk_plan_normed(p, &s->u.norm, &from, &to);
+}
 
-#define MAX_PAIRS 512u
+/* --- rope.comp -------------------------------------------------------------------------------- */
 
 typedef struct rope_args {
     uint64_t from, to;
     uint32_t width, heads, head_dim, dims, sections[4], rows;
     float magnitude;
-    uint64_t turns[MAX_PAIRS];
+    uint64_t turns[LVK_MAX_PAIRS];
 } rope_args;
+
+bool lvk_can_rope(const lm_rope *rope)
+{
+    return rope->style == LM_ROPE_NONE || rope->dims / 2 <= LVK_MAX_PAIRS;
+}
 
 bool lvk_takes_rope(const lvk_features *f, const lm_network *n, const lm_step *s)
 {
     (void)f;
     (void)n;
-    return s->u.rope.rope.dims / 2 <= MAX_PAIRS;
+    return lvk_can_rope(&s->u.rope.rope);
 }
 
 /* Speeds as fractions of a turn in 64 bits; whole turns are no turn. */
-static int32_t fill_turns(const lvk_plan *p, const lm_rope *rope, rope_args *args)
+int32_t lvk_rope_turns(const lvk_plan *p, const lm_rope *rope, float *magnitude, uint64_t *turns)
 {
-    float factors[MAX_PAIRS];
-    double speeds[MAX_PAIRS], magnitude;
+    float factors[LVK_MAX_PAIRS];
+    double speeds[LVK_MAX_PAIRS], times;
     uint32_t pairs = rope->dims / 2;
     if (rope->factors != LM_NONE)
         LM_TRY(lvk_plan_vector(p, rope->factors, factors, pairs));
-    lm_rope_table(rope, rope->factors == LM_NONE ? NULL : factors, speeds, &magnitude);
-    args->magnitude = (float)magnitude;
+    lm_rope_table(rope, rope->factors == LM_NONE ? NULL : factors, speeds, &times);
+    *magnitude = (float)times;
     for (uint32_t i = 0; i < pairs; i++) {
-        double turns = speeds[i] / 6.283185307179586476925, whole;
-        double part = modf(turns, &whole);
-        args->turns[i] = part >= 0 && part < 1 ? (uint64_t)(part * 0x1p64) : 0;
+        double whole, part = modf(speeds[i] / 6.283185307179586476925, &whole);
+        turns[i] = part >= 0 && part < 1 ? (uint64_t)(part * 0x1p64) : 0;
     }
     return LLM_OK;
 }
 
-int32_t lvk_plan_rope(lvk_plan *p, const lm_step *s)
+int32_t lvk_plan_rotated(lvk_plan *p, const lm_rope *rope, uint32_t heads, uint32_t head_dim,
+                         const lvk_slot *from, const lvk_slot *to)
 {
-    const lm_rope *rope = &s->u.rope.rope;
-    lvk_slot from = lvk_plan_slot(p, s->in[0]), to = lvk_plan_slot(p, s->out[0]);
-    bool off = rope->style == LM_ROPE_NONE, in_place = s->in[0] == s->out[0];
-    rope_args args = {.from = from.address,
-                      .to = to.address,
-                      .width = from.width,
-                      .heads = s->u.rope.heads,
-                      .head_dim = s->u.rope.head_dim,
+    bool off = rope->style == LM_ROPE_NONE, in_place = from->offset == to->offset;
+    rope_args args = {.from = from->address,
+                      .to = to->address,
+                      .width = from->width,
+                      .heads = heads,
+                      .head_dim = head_dim,
                       .dims = off ? 0 : rope->dims,
-                      .rows = from.rows};
+                      .rows = from->rows};
     memcpy(args.sections, rope->sections, sizeof args.sections);
     if (!off)
-        LM_TRY(fill_turns(p, rope, &args));
+        LM_TRY(lvk_rope_turns(p, rope, &args.magnitude, args.turns));
     uint32_t items = (args.head_dim - args.dims / 2) * args.heads;
     lvk_dispatch d = {
         .shader = LVK_SHADER_rope,
         .spec = {LOCAL, rope->style == LM_ROPE_HALVES, in_place},
         .n_spec = 3,
         .x = {.times = (items + LOCAL - 1) / LOCAL},
-        .y = {.rows = from.rows, .per = 1, .times = 1},
+        .y = {.rows = from->rows, .per = 1, .times = 1},
         .z = {.times = 1},
-        .bucket_rows = from.rows,
+        .bucket_rows = from->rows,
         .args = &args,
         .args_bytes = (uint32_t)(offsetof(rope_args, turns) + args.dims / 2 * sizeof(uint64_t))};
-    lvk_reads_slot(&d, &from);
-    lvk_writes_slot(&d, &to);
+    lvk_reads_slot(&d, from);
+    lvk_writes_slot(&d, to);
     return lvk_plan_dispatch(p, &d);
+}
+
+int32_t lvk_plan_rope(lvk_plan *p, const lm_step *s)
+{
+    lvk_slot from = lvk_plan_slot(p, s->in[0]), to = lvk_plan_slot(p, s->out[0]);
+    return lvk_plan_rotated(p, &s->u.rope.rope, s->u.rope.heads, s->u.rope.head_dim, &from, &to);
 }

@@ -33,37 +33,59 @@ typedef struct values_how {
     uint32_t op, act;
     uint64_t vector; /* address of what is added to every row; 0: the second input is `b` */
     float scale, cap;
+    uint32_t from_bucket;
 } values_how;
 
-static int32_t plan_values(lvk_plan *p, const lm_step *s, const values_how *how)
+static int32_t plan_values(lvk_plan *p, const values_how *how, const lvk_slot *a, const lvk_slot *b,
+                           const lvk_slot *to)
 {
-    lvk_slot a = lvk_plan_slot(p, s->in[0]), b = lvk_plan_slot(p, s->in[1]);
-    lvk_slot to = lvk_plan_slot(p, s->out[0]);
-    values_args args = {a.address,  how->vector != 0 ? how->vector : b.address,
-                        to.address, to.width,
-                        to.rows,    how->scale,
+    values_args args = {a->address,  how->vector != 0 ? how->vector : b->address,
+                        to->address, to->width,
+                        to->rows,    how->scale,
                         how->cap};
-    lvk_dispatch d = by_rows(LVK_SHADER_values, to.width, to.rows, &args, sizeof args);
+    lvk_dispatch d = by_rows(LVK_SHADER_values, to->width, to->rows, &args, sizeof args);
     d.spec[1] = how->op;
     d.spec[2] = how->act;
     d.n_spec = 3;
-    lvk_reads_slot(&d, &a);
-    lvk_reads_slot(&d, &b);
-    lvk_writes_slot(&d, &to);
+    d.bucket_from = how->from_bucket;
+    lvk_reads_slot(&d, a);
+    lvk_reads_slot(&d, b);
+    lvk_writes_slot(&d, to);
     return lvk_plan_dispatch(p, &d);
+}
+
+static int32_t plan_step(lvk_plan *p, const lm_step *s, const values_how *how)
+{
+    lvk_slot a = lvk_plan_slot(p, s->in[0]), b = lvk_plan_slot(p, s->in[1]);
+    lvk_slot to = lvk_plan_slot(p, s->out[0]);
+    return plan_values(p, how, &a, &b, &to);
+}
+
+int32_t lvk_plan_sum(lvk_plan *p, const lvk_slot *a, const lvk_slot *b, const lvk_slot *to)
+{
+    values_how how = {.op = OP_ADD};
+    return plan_values(p, &how, a, b, to);
+}
+
+int32_t lvk_plan_activated(lvk_plan *p, uint32_t act, const lvk_slot *gate, const lvk_slot *factor,
+                           const lvk_slot *to, uint32_t from)
+{
+    values_how how = {
+        .op = factor->width == 0 ? OP_ACTIVATE : OP_ACT_MUL, .act = act, .from_bucket = from};
+    return plan_values(p, &how, gate, factor, to);
 }
 
 int32_t lvk_plan_add(lvk_plan *p, const lm_step *s)
 {
     values_how how = {.op = OP_ADD};
-    return plan_values(p, s, &how);
+    return plan_step(p, s, &how);
 }
 
 int32_t lvk_plan_row_add(lvk_plan *p, const lm_step *s)
 {
     uint64_t vector = lvk_plan_weight(p, s->u.vector.weight).address;
     values_how how = {.op = s->u.vector.weight == LM_NONE ? OP_SAME : OP_ROW_ADD, .vector = vector};
-    return plan_values(p, s, &how);
+    return plan_step(p, s, &how);
 }
 
 int32_t lvk_plan_scale(lvk_plan *p, const lm_step *s)
@@ -71,20 +93,20 @@ int32_t lvk_plan_scale(lvk_plan *p, const lm_step *s)
     values_how how = {.op = s->u.scale.cap > 0 ? OP_CAP : OP_SCALE,
                       .scale = s->u.scale.scale,
                       .cap = s->u.scale.cap};
-    return plan_values(p, s, &how);
+    return plan_step(p, s, &how);
 }
 
 int32_t lvk_plan_act_mul(lvk_plan *p, const lm_step *s)
 {
     values_how how = {.op = s->in[1] == LM_NONE ? OP_ACTIVATE : OP_ACT_MUL, .act = s->u.act.act};
-    return plan_values(p, s, &how);
+    return plan_step(p, s, &how);
 }
 
 /* A sum over one device. */
 int32_t lvk_plan_all_reduce(lvk_plan *p, const lm_step *s)
 {
     values_how how = {.op = OP_SAME};
-    return plan_values(p, s, &how);
+    return plan_step(p, s, &how);
 }
 
 /* --- move.comp -------------------------------------------------------------------------------- */

@@ -46,6 +46,11 @@ uint32_t lvk_plan_context(const lvk_plan *p)
     return p->desc->context;
 }
 
+bool lvk_plan_fast(const lvk_plan *p)
+{
+    return p->desc->numerics == LM_NUMERICS_FAST;
+}
+
 lvk_slot lvk_plan_slot(const lvk_plan *p, uint32_t slot)
 {
     if (slot == LM_NONE)
@@ -119,6 +124,15 @@ uint64_t lvk_plan_scratch(lvk_plan *p, uint64_t bytes, uint64_t *offset)
     p->scratch = end;
     p->scratch_most = end > p->scratch_most ? end : p->scratch_most;
     return p->program == NULL ? 0 : p->program->workspace.address + *offset;
+}
+
+lvk_slot lvk_plan_slot_of(lvk_plan *p, uint32_t width, uint32_t rows)
+{
+    const lm_row_limits *l = &p->desc->limits;
+    const uint32_t limits[] = {l->rows, l->wanted, l->seqs};
+    lvk_slot slot = {.bytes = (uint64_t)limits[rows] * width * 4, .width = width, .rows = rows};
+    slot.address = lvk_plan_scratch(p, slot.bytes, &slot.offset);
+    return slot;
 }
 
 /* --- ranges ----------------------------------------------------------------------------------- */

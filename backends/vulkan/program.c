@@ -1,6 +1,7 @@
 /* program.c - planning, creating and running programs, and the slots that cross their border. */
 #include "backends/vulkan/program.h"
 
+#include "backends/common/host_lower.h"
 #include "backends/common/host_refs.h"
 #include "base/checked.h"
 
@@ -19,11 +20,10 @@ int32_t lvk_step_query(lm_device *device, const lm_network *network, const lm_st
     return LLM_OK;
 }
 
-int32_t lvk_program_query(lm_device *device, const lm_program_desc *desc, uint64_t *bytes)
+static int32_t query(lvk_device *d, const lm_program_desc *desc, uint64_t *bytes)
 {
-    lvk_device *d = (lvk_device *)device;
     lvk_sizes sizes;
-    LM_TRY(lhost_check_steps(device, desc));
+    LM_TRY(lhost_check_steps(&d->base, desc));
     lm_slot_place *places = LM_NEW_ARRAY(&d->books, lm_slot_place, desc->graph->n_slots);
     if (places == NULL)
         return LLM_E_MEMORY;
@@ -32,6 +32,16 @@ int32_t lvk_program_query(lm_device *device, const lm_program_desc *desc, uint64
     LM_TRY(rc);
     *bytes = sizes.workspace + sizes.args + sizes.run + sizes.shadow;
     return LLM_OK;
+}
+
+int32_t lvk_program_query(lm_device *device, const lm_program_desc *desc, uint64_t *bytes)
+{
+    lvk_device *d = (lvk_device *)device;
+    lhost_lowered lowered;
+    LM_TRY(lhost_lower(&d->books, desc, &lowered));
+    int32_t rc = query(d, &lowered.desc, bytes);
+    lhost_lowered_finish(&lowered);
+    return rc;
 }
 
 /* --- creating --------------------------------------------------------------------------------- */
@@ -102,9 +112,11 @@ static int32_t count_ranges(lvk_program *p)
     return p->hazards.ranges == NULL ? LLM_E_MEMORY : LLM_OK;
 }
 
-static int32_t fill(lvk_program *p, const lm_program_desc *desc)
+static int32_t plan(lvk_program *p, const lm_program_desc *desc)
 {
     lvk_sizes sizes;
+    LM_TRY(lhost_check_steps(&p->device->base, desc));
+    LM_TRY(lhost_check_refs(desc));
     LM_TRY(keep_desc(p, desc));
     LM_TRY(lvk_measure(p->device, desc, p->places, &sizes));
     LM_TRY(take_memory(p, &sizes));
@@ -118,12 +130,23 @@ static int32_t fill(lvk_program *p, const lm_program_desc *desc)
     return prepare_commands(p, &sizes);
 }
 
+static int32_t fill(lvk_program *p, const lm_program_desc *desc)
+{
+    lhost_lowered lowered;
+    LM_TRY(lhost_lower(&p->device->books, desc, &lowered));
+    int32_t rc = plan(p, &lowered.desc);
+    /* Times are told by the steps that the core knows. */
+    for (size_t i = 0; rc >= 0 && i < p->n_ops && lowered.origin != NULL; i++)
+        p->ops[i].step = lowered.origin[p->ops[i].step];
+    lhost_lowered_finish(&lowered);
+    p->n_steps = desc->n_steps;
+    return rc;
+}
+
 int32_t lvk_program_create(lm_device *device, const lm_program_desc *desc, lm_program **out)
 {
     lvk_device *d = (lvk_device *)device;
     LM_TRY(lvk_alive(d));
-    LM_TRY(lhost_check_steps(device, desc));
-    LM_TRY(lhost_check_refs(desc));
     lvk_program *p = LM_NEW(&d->books, lvk_program);
     if (p == NULL)
         return LLM_E_MEMORY;

@@ -1,4 +1,5 @@
-/* steps.c - which family plans which kind of step, and the backend's table. */
+/* steps.c - which family plans which kind of step, and the backend's table. Coarse steps that are not
+ * here come lowered. */
 #include "backends/vulkan/program.h"
 
 #define BOTH (LM_NUMERICS_EXACT | LM_NUMERICS_FAST)
@@ -27,6 +28,10 @@ const lvk_step_class lvk_steps[LM_STEP_COUNT] = {
     [LM_STEP_TAP] = {lvk_plan_gather, NULL, BOTH},
     [LM_STEP_BEST] = {lvk_plan_best, NULL, BOTH},
     [LM_STEP_ALL_REDUCE] = {lvk_plan_all_reduce, NULL, BOTH},
+    [LM_STEP_QKV_ROPE_APPEND] = {lvk_plan_qkv, lvk_takes_qkv, BOTH},
+    [LM_STEP_ATTN_OUT] = {lvk_plan_attn_out, lvk_takes_attn_out, BOTH},
+    [LM_STEP_GLU_FFN] = {lvk_plan_ffn, NULL, BOTH},
+    [LM_STEP_MOE_FFN] = {lvk_plan_moe, lvk_takes_moe, BOTH},
 };
 
 const lm_backend lm_backend_vulkan = {

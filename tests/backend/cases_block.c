@@ -2,6 +2,8 @@
  * ones tell apart. */
 #include "backend/cases.h"
 
+#include <math.h>
+
 enum { Q, K, V, OUT, GATE, UP, DOWN, MATRICES };
 
 typedef struct form {
@@ -125,6 +127,55 @@ static void build_block(rig_model *m, uint32_t variant)
     rig_output(m, x);
 }
 
+/* --- experts ---------------------------------------------------------------------------------- */
+
+enum { EXPERTS = 6, USED = 2, SHARED_FF = 64 };
+
+typedef struct expert_form {
+    uint32_t gate, up, down, act;
+    bool shared, shared_router, residual;
+} expert_form;
+
+static const expert_form expert_forms[] = {
+    {LM_F32, LM_F32, LM_F32, LM_ACT_SILU, false, false, true},
+    {LM_Q8_0, LM_Q8_0, LM_Q4_0, LM_ACT_GELU_TANH, true, true, true},
+    {LM_F16, LM_Q8_0, LM_Q5_1, LM_ACT_SILU, true, false, false},
+};
+
+static lm_linear matrices(rig_model *m, uint32_t format, uint32_t rows, uint32_t cols,
+                          uint32_t experts)
+{
+    uint32_t use = experts > 1 ? LM_USE_EXPERT : LM_USE_MATMUL;
+    return (lm_linear){rig_weight(m, format, rows, cols, experts, use, 0, 1 / sqrt(cols)), LM_NONE,
+                       LM_NONE, 0};
+}
+
+/* One layer: experts are chosen by what is the same on every backend. */
+static void build_experts(rig_model *m, uint32_t variant)
+{
+    const expert_form *f = &expert_forms[variant];
+    uint32_t width = 64, ff = 96;
+    uint32_t table = rig_weight(m, LM_F32, m->network.n_vocab, width, 1, LM_USE_GATHER, 0, 1);
+    uint32_t x = lm_emit_embed(&m->b, LM_EMBED_TOKENS, table, 1);
+    lm_linear none = lm_linear_absent();
+    lm_step moe = {
+        .u.moe = {.router = matrices(m, LM_F32, EXPERTS, width, 1),
+                  .gate = matrices(m, f->gate, ff, width, EXPERTS),
+                  .up = matrices(m, f->up, ff, width, EXPERTS),
+                  .down = matrices(m, f->down, width, ff, EXPERTS),
+                  .shared_router = f->shared_router ? matrices(m, LM_F32, 1, width, 1) : none,
+                  .shared_gate = f->shared ? matrices(m, f->gate, SHARED_FF, width, 1) : none,
+                  .shared_up = f->shared ? matrices(m, f->up, SHARED_FF, width, 1) : none,
+                  .shared_down = f->shared ? matrices(m, f->down, width, SHARED_FF, 1) : none,
+                  .route = {.kind = LM_ROUTE_SOFTMAX,
+                            .experts = EXPERTS,
+                            .used = USED,
+                            .bias = LM_NONE,
+                            .normalise = true},
+                  .act = f->act}};
+    rig_output(m, lm_emit_coarse(&m->b, &moe, LM_STEP_MOE_FFN, x, f->residual ? x : LM_NONE, width));
+}
+
 static const rig_case list[] = {
     {"layers F32", build_block, 0, LM_STEP_HEAD, false, false},
     {"layers Q8_0, norms of heads", build_block, 1, LM_STEP_HEAD, true, false},
@@ -133,6 +184,9 @@ static const rig_case list[] = {
     {"layers without residuals", build_block, 4, LM_STEP_HEAD, true, false},
     {"layers without gates", build_block, 5, LM_STEP_HEAD, true, false},
     {"layers F16, bare", build_block, 6, LM_STEP_HEAD, false, false},
+    {"layers of experts F32", build_experts, 0, LM_STEP_HEAD, false, false},
+    {"layers of experts, shared and gated", build_experts, 1, LM_STEP_HEAD, true, false},
+    {"layers of experts, shared, many formats", build_experts, 2, LM_STEP_HEAD, true, false},
 };
 
 const rig_case *case_block_at(size_t index)

@@ -175,16 +175,28 @@ static void check_case(void **state)
     rig_model_finish(&m);
 }
 
+typedef struct list {
+    struct CMUnitTest all[256];
+    size_t count;
+} list;
+
+static void add(list *l, const rig_case *c)
+{
+    if (l->count < sizeof l->all / sizeof l->all[0])
+        l->all[l->count++] = (struct CMUnitTest){
+            .name = c->name, .test_func = check_case, .initial_state = (void *)(uintptr_t)c};
+}
+
 int main(int argc, char **argv)
 {
-    struct CMUnitTest tests[256];
-    size_t count = 0;
+    list tests = {{{0}}, 0};
     const rig_case *c;
     if (argc != 2)
         return 2;
     rig_modules = argv[1];
-    for (size_t i = 0; (c = case_at(i)) != NULL && count < 256; i++)
-        tests[count++] = (struct CMUnitTest){
-            .name = c->name, .test_func = check_case, .initial_state = (void *)(uintptr_t)c};
-    return _cmocka_run_group_tests("ranges", tests, count, NULL, NULL);
+    for (size_t i = 0; (c = case_at(i)) != NULL; i++)
+        add(&tests, c);
+    for (size_t i = 0; (c = case_block_at(i)) != NULL; i++)
+        add(&tests, c);
+    return _cmocka_run_group_tests("ranges", tests.all, tests.count, NULL, NULL);
 }

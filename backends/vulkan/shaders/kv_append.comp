@@ -1,19 +1,40 @@
 // kv_append.comp - keys or values of each row into its place in the cache, in the cache's format: as the
-// reference encoders of lib/quant write it, bit for bit.
+// reference encoders of lib/quant write it, bit for bit. Keys may be turned on the way, as by rope.comp.
 #version 460
 #extension GL_GOOGLE_include_directive : require
 #include "common.glsl"
 
 layout(constant_id = 1) const uint FORMAT = 0; // numbers of lib/quant/quant.h
 
+layout(constant_id = 2) const uint STYLE = 0;  // LM_ROPE_...
+
+const uint NO_ROPE = 0, NEIGHBOURS = 1, HALVES = 2;
 const uint F32 = 0, F16 = 1, Q8_0 = 8, BF16 = 30;
 
 layout(buffer_reference, scalar, buffer_reference_align = 8) readonly buffer Args {
     F32s from;
     uint heads, dim, group, page_tokens;
     uint offset, head_stride, token_stride;
+    uint dims, sections[4]; // see rope.glsl
+    float magnitude;
+    uint padding;
+    uint64_t turns[];
 };
 PUSH(Args);
+
+#include "rope.glsl"
+
+// Value d of a row's head.
+float value_of(uint row, uint head, uint d)
+{
+    uint base = (row * push.args.heads + head) * push.args.dim, pairs = push.args.dims / 2;
+    if (STYLE == NO_ROPE || d >= push.args.dims)
+        return push.args.from.v[base + d];
+    uint pair = STYLE == HALVES ? d % pairs : d / 2, apart = STYLE == HALVES ? pairs : 1;
+    uint first = base + (STYLE == HALVES ? pair : 2 * pair);
+    vec2 xy = turned(row, pair, push.args.from.v[first], push.args.from.v[first + apart]);
+    return base + d == first ? xy.x : xy.y;
+}
 
 uint to_f16(float v)
 {
@@ -73,15 +94,18 @@ int round_code(float v)
 }
 
 // 32 values as a scale and signed bytes.
-void put_q8_0(uint64_t at, uint from)
+void put_q8_0(uint64_t at, uint row, uint head, uint first)
 {
+    float x[32];
     uint peak = 0;
-    for (uint i = 0; i < 32; i++)
-        peak = max(peak, floatBitsToUint(push.args.from.v[from + i]) & 0x7fffffffu);
+    for (uint i = 0; i < 32; i++) {
+        x[i] = value_of(row, head, first + i);
+        peak = max(peak, floatBitsToUint(x[i]) & 0x7fffffffu);
+    }
     float d = divided(uintBitsToFloat(peak), 127.0), inverse = d == 0 ? 0.0 : divided(1.0, d);
     U16s(at).v[0] = uint16_t(to_f16(d));
     for (uint i = 0; i < 32; i++) {
-        precise float scaled = push.args.from.v[from + i] * inverse;
+        precise float scaled = x[i] * inverse;
         U8s(at + 2).v[i] = uint8_t(round_code(scaled) & 255);
     }
 }
@@ -100,13 +124,12 @@ void main()
     uint64_t at = U64s(pages).v[slot / push.args.page_tokens - first] + push.args.offset +
                   uint64_t(slot % push.args.page_tokens) * push.args.token_stride +
                   uint64_t(head) * push.args.head_stride;
-    uint from = (row * push.args.heads + head) * push.args.dim + i * block;
     if (FORMAT == F32)
-        F32s(at).v[i] = push.args.from.v[from];
+        F32s(at).v[i] = value_of(row, head, i);
     else if (FORMAT == F16)
-        U16s(at).v[i] = uint16_t(to_f16(push.args.from.v[from]));
+        U16s(at).v[i] = uint16_t(to_f16(value_of(row, head, i)));
     else if (FORMAT == BF16)
-        U16s(at).v[i] = uint16_t(to_bf16(push.args.from.v[from]));
+        U16s(at).v[i] = uint16_t(to_bf16(value_of(row, head, i)));
     else
-        put_q8_0(at + i * 34, from);
+        put_q8_0(at + i * 34, row, head, i * 32);
 }

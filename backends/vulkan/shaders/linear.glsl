@@ -3,6 +3,7 @@
 // STRANDS, a strand is one chain of fused multiply-adds in rising order, and the strands are added
 // up in rising order. So one row and a tile of many give the same bits.
 #include "format.glsl"
+#include "math.glsl"
 
 const uint MODE_PLAIN = 0, MODE_HEADS = 1, MODE_EXPERTS = 2;
 layout(constant_id = 3) const uint MODE = MODE_PLAIN;
@@ -10,40 +11,70 @@ layout(constant_id = 3) const uint MODE = MODE_PLAIN;
 const uint STRANDS = 32;
 const uint SPAN = IS_FLOAT ? 8 : 32;
 
-layout(buffer_reference, scalar, buffer_reference_align = 8) readonly buffer Args {
+// One of the weights that meet the same inputs.
+struct Part {
     uint64_t weight, matrix_bytes; // of one matrix: of a head, of an expert
     uint64_t bias;                 // [matrices, rows] or 0
-    uint64_t from, to;             // [places, cols], [places, rows]; see INPUT_BYTES
-    uint64_t codes;                // of formats with a codebook
-    uint64_t ids;                  // [places] experts
-    uint64_t order;                // sorted places and tiles of experts; see expert_sort.comp
-    uint rows, cols, row_bytes;
-    uint kind;              // which count of the run
+    uint64_t to;                   // [places, rows]
+    uint64_t residual;             // added in the end, [places, rows] or 0
+    uint rows, row_bytes;
+    float scale;
+    uint padding;
+};
+
+const uint MAX_PARTS = 3;
+
+layout(buffer_reference, scalar, buffer_reference_align = 8) readonly buffer Args {
+    uint64_t from;          // [places, cols]; see INPUT_BYTES
+    uint64_t codes;         // of formats with a codebook
+    uint64_t ids;           // [places] experts
+    uint64_t order;         // sorted places and tiles of experts; see expert_sort.comp
+    uint64_t scales;        // of halved inputs, by row; see halve_rows.comp
+    uint cols, kind;        // which count of the run
     uint matrices;          // heads or experts
     uint used, own_input;   // experts: per row, and whether each place has an input of its own
-    float scale;
+    uint n_parts;
+    Part parts[MAX_PARTS];
 };
 PUSH(Args);
 
-// Inputs are floats, or as quantize_rows.comp leaves them.
-#ifdef INTEGER_DOT
+// Which weight this workgroup is of, and which tile of that weight's rows.
+uint part = 0, tile = gl_WorkGroupID.x;
+
+void find_part(uint tile_rows)
+{
+    for (; part + 1 < push.args.n_parts; part++) {
+        uint tiles = (push.args.parts[part].rows + tile_rows - 1) / tile_rows;
+        if (tile < tiles)
+            break;
+        tile -= tiles;
+    }
+}
+
+// Inputs are floats, or as quantize_rows.comp or halve_rows.comp leaves them.
+#if defined(INTEGER_DOT)
 #define INPUT_BYTES(cols) ((cols) / 32 * 48)
+#elif defined(COOPERATIVE)
+#define INPUT_BYTES(cols) (((cols) + 31) / 32 * 64)
 #else
 #define INPUT_BYTES(cols) ((cols) * 4)
 #endif
 
 // A place is a row of the run, a head of it, or an expert's part of it.
-uint64_t from_place(uint place)
+uint from_row(uint place)
 {
-    uint row = MODE == MODE_EXPERTS && push.args.own_input == 0 ? place / push.args.used : place;
-    return push.args.from + uint64_t(row) * INPUT_BYTES(push.args.cols);
+    return MODE == MODE_EXPERTS && push.args.own_input == 0 ? place / push.args.used : place;
 }
 
-F32s to_place(uint place) { return F32s(push.args.to + uint64_t(place) * push.args.rows * 4); }
+uint64_t from_place(uint place)
+{
+    return push.args.from + uint64_t(from_row(place)) * INPUT_BYTES(push.args.cols);
+}
 
 uint64_t weight_row(uint matrix, uint row)
 {
-    return push.args.weight + matrix * push.args.matrix_bytes + uint64_t(row) * push.args.row_bytes;
+    return push.args.parts[part].weight + matrix * push.args.parts[part].matrix_bytes +
+           uint64_t(min(row, push.args.parts[part].rows - 1)) * push.args.parts[part].row_bytes;
 }
 
 // Weights and inputs from i to i + 3; zeros behind the end of a row. `step` is step_of(row, i), which
@@ -70,10 +101,32 @@ vec4 inputs_in(uint64_t from, uint i)
     return x;
 }
 
+// --- results --------------------------------------------------------------------------------------
+
+// Of a part's row, before the residual; 0 for places without an expert.
+float finished(uint p, uint matrix, uint row, float sum)
+{
+    if (matrix >= push.args.matrices)
+        return 0;
+    float scale = push.args.parts[p].scale;
+    uint64_t bias = push.args.parts[p].bias;
+    precise float y = scale == 1 ? sum : sum * scale;
+    if (bias != 0)
+        y = y + F32s(bias).v[matrix * push.args.parts[p].rows + row];
+    return y;
+}
+
+void put(uint place, uint row, float y)
+{
+    uint rows = push.args.parts[part].rows;
+    uint64_t residual = push.args.parts[part].residual;
+    precise float sum = y;
+    if (residual != 0)
+        sum = sum + F32s(residual + uint64_t(place) * rows * 4).v[row];
+    F32s(push.args.parts[part].to + uint64_t(place) * rows * 4).v[row] = sum;
+}
+
 void store(uint matrix, uint place, uint row, float sum)
 {
-    precise float y = push.args.scale == 1 ? sum : sum * push.args.scale;
-    if (push.args.bias != 0)
-        y = y + F32s(push.args.bias).v[matrix * push.args.rows + row];
-    to_place(place).v[row] = y;
+    put(place, row, finished(part, matrix, row, sum));
 }

@@ -7,18 +7,19 @@ const uint EACH = COLUMNS / 16; // an invocation computes 8 rows of EACH columns
 
 shared uint places[COLUMNS];
 
-// Which matrix this tile is of, and how many places it has; their numbers go to `places`.
+// Which part and matrix this tile is of, and how many places it has; their numbers go to `places`.
 uint find_places(out uint matrix)
 {
+    find_part(TILE_ROWS);
     uint first, live, n = gl_LocalInvocationID.x;
     if (MODE == MODE_EXPERTS) {
         U32s order = U32s(push.args.order);
         if (gl_WorkGroupID.y >= order.v[0])
             return 0;
-        uint tile = 1 + 3 * gl_WorkGroupID.y;
-        matrix = order.v[tile];
-        first = order.v[tile + 1];
-        live = order.v[tile + 2];
+        uint entry = 1 + 3 * gl_WorkGroupID.y;
+        matrix = order.v[entry];
+        first = order.v[entry + 1];
+        live = order.v[entry + 2];
         if (n < live)
             places[n] = order.v[first + n];
     } else {
@@ -35,8 +36,7 @@ uint find_places(out uint matrix)
 // The row of the weight and the input that this invocation loads; 0: none.
 uint64_t loaded_row(uint matrix)
 {
-    uint row = gl_WorkGroupID.x * TILE_ROWS + gl_LocalInvocationID.x % TILE_ROWS;
-    return weight_row(matrix, min(row, push.args.rows - 1));
+    return weight_row(matrix, tile * TILE_ROWS + gl_LocalInvocationID.x % TILE_ROWS);
 }
 
 uint64_t loaded_input(uint live)
@@ -52,13 +52,9 @@ void store_tile(vec4 sums[2][EACH], uint matrix, uint live)
     for (uint j = 0; j < EACH; j++) {
         uint column = tn + 16 * j;
         for (uint i = 0; i < 8 && column < live; i++) {
-            uint row = gl_WorkGroupID.x * TILE_ROWS + i / 4 * 32 + tm * 4 + i % 4;
-            if (row >= push.args.rows)
-                continue;
-            if (matrix < push.args.matrices)
+            uint row = tile * TILE_ROWS + i / 4 * 32 + tm * 4 + i % 4;
+            if (row < push.args.parts[part].rows)
                 store(matrix, places[column], row, sums[i / 4][j][i % 4]);
-            else // places without an expert
-                to_place(places[column]).v[row] = 0;
         }
     }
 }

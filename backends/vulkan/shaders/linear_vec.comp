@@ -10,10 +10,13 @@
 #endif
 
 layout(constant_id = 4) const uint COLUMNS = 4;
+layout(constant_id = 5) const bool GATED = false; // act(part 0) * part 1, of the same row
+layout(constant_id = 6) const uint ACT = 0;
 const uint TILE = gl_WorkGroupSize.x / STRANDS; // rows of the weight
 const uint PAD = STRANDS + 1;
+const uint TOGETHER = GATED ? 2 : 1; // parts that this workgroup multiplies
 
-shared float parts[TILE * COLUMNS * PAD];
+shared float strands[TOGETHER * TILE * COLUMNS * PAD];
 
 uint place_of(uint column, uint head)
 {
@@ -49,6 +52,29 @@ void add_span(uint64_t weight, uint s, uint head, uint live, inout float sum[COL
 }
 #endif
 
+// The strands of this invocation's row of `part`.
+void add_row(uint matrix, uint local_row, uint lane, uint live)
+{
+    uint64_t weight = weight_row(matrix, tile * TILE + local_row);
+    float sum[COLUMNS];
+    for (uint c = 0; c < COLUMNS; c++)
+        sum[c] = 0;
+    uint spans = matrix < push.args.matrices ? (push.args.cols + SPAN - 1) / SPAN : 0;
+    for (uint s = lane; s < spans; s += STRANDS)
+        add_span(weight, s, gl_WorkGroupID.z, live, sum);
+    for (uint c = 0; c < live; c++)
+        strands[((part * TILE * uint(GATED) + local_row) * COLUMNS + c) * PAD + lane] = sum[c];
+}
+
+float sum_of(uint p, uint row, uint column)
+{
+    uint spans = (push.args.cols + SPAN - 1) / SPAN;
+    precise float total = 0;
+    for (uint s = 0; s < min(STRANDS, spans); s++)
+        total = total + strands[((p * TILE + row) * COLUMNS + column) * PAD + s];
+    return total;
+}
+
 void main()
 {
     codebook = push.args.codes;
@@ -58,31 +84,28 @@ void main()
         return;
     if (MODE == MODE_EXPERTS)
         matrix = U32s(push.args.ids).v[first]; // -1: no expert, and nothing is read
-    bool here = matrix < push.args.matrices;
     uint live = min(COLUMNS, count - first), lane = gl_LocalInvocationID.x % STRANDS;
     uint local_row = gl_LocalInvocationID.x / STRANDS;
-    uint64_t weight = weight_row(matrix, min(gl_WorkGroupID.x * TILE + local_row, push.args.rows - 1));
-
-    float sum[COLUMNS];
-    for (uint c = 0; c < COLUMNS; c++)
-        sum[c] = 0;
-    uint spans = here ? (push.args.cols + SPAN - 1) / SPAN : 0;
-    for (uint s = lane; s < spans; s += STRANDS)
-        add_span(weight, s, head, live, sum);
-    for (uint c = 0; c < live; c++)
-        parts[(local_row * COLUMNS + c) * PAD + lane] = sum[c];
+    if (GATED) {
+        part = 1;
+        add_row(matrix, local_row, lane, live);
+        part = 0;
+    } else {
+        find_part(TILE);
+    }
+    add_row(matrix, local_row, lane, live);
     barrier();
 
     for (uint i = gl_LocalInvocationID.x; i < TILE * live; i += LOCAL) {
-        uint c = i / TILE, r = i % TILE, row = gl_WorkGroupID.x * TILE + r;
-        if (row >= push.args.rows)
+        uint c = i / TILE, r = i % TILE, row = tile * TILE + r;
+        if (row >= push.args.parts[part].rows)
             continue;
-        precise float total = 0;
-        for (uint s = 0; s < min(STRANDS, spans); s++)
-            total = total + parts[(r * COLUMNS + c) * PAD + s];
-        if (here)
-            store(matrix, place_of(c, head), row, total);
-        else
-            to_place(place_of(c, head)).v[row] = 0;
+        if (GATED) {
+            float gate = finished(0, matrix, row, sum_of(0, r, c));
+            precise float y = lm_act(ACT, gate) * finished(1, matrix, row, sum_of(1, r, c));
+            put(place_of(c, head), row, y);
+        } else {
+            store(matrix, place_of(c, head), row, sum_of(0, r, c));
+        }
     }
 }
