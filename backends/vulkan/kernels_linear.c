@@ -164,7 +164,7 @@ static int32_t mat(group *g, uint32_t columns, lvk_extent y, uint32_t from, uint
 {
     const lvk_inputs *inputs = g->halves != NULL ? g->halves : g->bytes;
     lvk_dispatch d = start(g,
-                           g->halves != NULL  ? LVK_SHADER_linear_mat
+                           g->halves != NULL  ? LVK_SHADER_linear_mat_coop
                            : g->bytes != NULL ? LVK_SHADER_linear_mat_dot
                                               : LVK_SHADER_linear_mat,
                            MAT_TILE, from, to);

@@ -14,6 +14,9 @@ typedef struct wanted {
     VkPhysicalDeviceVulkan11Features v11;
     VkPhysicalDeviceVulkan12Features v12;
     VkPhysicalDeviceShaderIntegerDotProductFeatures dot;
+#if LVK_COOPMAT
+    VkPhysicalDeviceCooperativeMatrixFeaturesKHR coopmat;
+#endif
 } wanted;
 
 typedef struct requirement {
@@ -42,8 +45,12 @@ static VkBool32 *flag_of(wanted *w, const requirement *r)
     return (VkBool32 *)(void *)((char *)w + r->offset);
 }
 
-/* `with_dot`: the extension is there, so its structure may be in the chain. */
-static void chain(wanted *w, bool with_dot)
+/* Extensions whose structures may be in the chain. */
+typedef struct optional {
+    bool dot, coopmat;
+} optional;
+
+static void chain(wanted *w, optional o)
 {
     memset(w, 0, sizeof *w);
     w->base.sType = VK_STRUCTURE_TYPE_PHYSICAL_DEVICE_FEATURES_2;
@@ -52,7 +59,14 @@ static void chain(wanted *w, bool with_dot)
     w->dot.sType = VK_STRUCTURE_TYPE_PHYSICAL_DEVICE_SHADER_INTEGER_DOT_PRODUCT_FEATURES;
     w->base.pNext = &w->v11;
     w->v11.pNext = &w->v12;
-    w->v12.pNext = with_dot ? &w->dot : NULL;
+    w->v12.pNext = o.dot ? &w->dot : NULL;
+#if LVK_COOPMAT
+    w->coopmat.sType = VK_STRUCTURE_TYPE_PHYSICAL_DEVICE_COOPERATIVE_MATRIX_FEATURES_KHR;
+    if (o.coopmat) {
+        w->coopmat.pNext = w->v12.pNext;
+        w->v12.pNext = &w->coopmat;
+    }
+#endif
 }
 
 /* The queue family to compute on: one without graphics where there is one. */
@@ -90,7 +104,7 @@ static int32_t check_device(const lvk_calls *c, VkPhysicalDevice device,
     uint32_t bits;
     if (p->apiVersion < VK_API_VERSION_1_2)
         return refuse(p, "Vulkan 1.2");
-    chain(&has, false);
+    chain(&has, (optional){false, false});
     c->GetPhysicalDeviceFeatures2(device, &has.base);
     for (size_t i = 0; i < N_REQUIREMENTS; i++)
         if (!*flag_of(&has, &requirements[i]))
@@ -145,6 +159,11 @@ int32_t lvk_find_devices(const lvk_loader *loader, lvk_candidates *out)
 /* --- the logical device ----------------------------------------------------------------------- */
 
 #define MAX_EXTENSIONS 4u
+#if LVK_COOPMAT
+#define COOPMAT VK_KHR_COOPERATIVE_MATRIX_EXTENSION_NAME
+#else
+#define COOPMAT "" /* nobody has it */
+#endif
 
 typedef struct extensions {
     VkExtensionProperties *list;
@@ -217,22 +236,38 @@ static bool fast_dot(const lvk_device *d)
     return dot.integerDotProduct4x8BitPackedSignedAccelerated;
 }
 
+/* Cooperative matrices, with what their shader wants besides. */
+static int32_t use_coopmat(lvk_device *d, const wanted *has, wanted *on)
+{
+#if LVK_COOPMAT
+    if (!has->coopmat.cooperativeMatrix || !has->v12.shaderFloat16 || !has->v12.vulkanMemoryModel)
+        return LLM_OK;
+    LM_TRY(lvk_find_coopmat(d, d->features.coopmat));
+    on->coopmat.cooperativeMatrix = on->v12.vulkanMemoryModel = d->features.coopmat[0] != 0;
+#else
+    (void)d, (void)has, (void)on;
+#endif
+    return LLM_OK;
+}
+
 /* Turns on what is required and, where it is there, what is optional. */
 static int32_t create(lvk_device *d, extensions *e)
 {
     const float priority = 1;
     wanted has, on;
-    bool dot = use_extension(e, VK_KHR_SHADER_INTEGER_DOT_PRODUCT_EXTENSION_NAME);
+    optional o = {use_extension(e, VK_KHR_SHADER_INTEGER_DOT_PRODUCT_EXTENSION_NAME),
+                  use_extension(e, COOPMAT)};
     d->has_budget = use_extension(e, VK_EXT_MEMORY_BUDGET_EXTENSION_NAME);
-    chain(&has, dot);
-    chain(&on, dot);
+    chain(&has, o);
+    chain(&on, o);
     d->loader.calls.GetPhysicalDeviceFeatures2(d->physical, &has.base);
     for (size_t i = 0; i < N_REQUIREMENTS; i++)
         *flag_of(&on, &requirements[i]) = VK_TRUE;
     on.v12.shaderFloat16 = has.v12.shaderFloat16;
     on.dot.shaderIntegerDotProduct = has.dot.shaderIntegerDotProduct;
     d->features.float16 = has.v12.shaderFloat16;
-    d->features.integer_dot = dot && has.dot.shaderIntegerDotProduct && fast_dot(d);
+    d->features.integer_dot = o.dot && has.dot.shaderIntegerDotProduct && fast_dot(d);
+    LM_TRY(use_coopmat(d, &has, &on));
     VkDeviceQueueCreateInfo queue = {.sType = VK_STRUCTURE_TYPE_DEVICE_QUEUE_CREATE_INFO,
                                      .queueFamilyIndex = d->family,
                                      .queueCount = 1,

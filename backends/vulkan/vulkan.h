@@ -109,6 +109,9 @@ int32_t lvk_find_devices(const lvk_loader *loader, lvk_candidates *out);
 /* Makes the logical device and fills in what `d` keeps of the physical one. */
 int32_t lvk_make_device(lvk_device *d);
 
+/* The largest m, n, k of cooperative matrices that shaders can use; untouched: none (coopmat.c). */
+int32_t lvk_find_coopmat(lvk_device *d, uint32_t shape[3]);
+
 int32_t lvk_memory_init(lvk_device *d);
 void lvk_memory_finish(lvk_device *d);
 /* `promised`: part of the memory plan. Aligned to 256. */
