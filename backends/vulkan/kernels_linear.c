@@ -48,15 +48,14 @@ static void add_part(group *g, uint32_t i)
     lvk_matrix w = lvk_plan_weight(g->plan, l->weight);
     g->weight[g->n_parts] = w;
     g->out[g->n_parts] = of->out[i];
-    g->args.parts[g->n_parts++] =
-        (part_args){.weight = w.address,
-                    .matrix_bytes = w.matrix_bytes,
-                    .bias = lvk_plan_weight(g->plan, l->bias).address,
-                    .to = of->out[i].address,
-                    .residual = of->residual.address,
-                    .rows = w.rows,
-                    .row_bytes = (uint32_t)w.row_bytes,
-                    .scale = l->scale == 0 ? 1 : l->scale};
+    g->args.parts[g->n_parts++] = (part_args){.weight = w.address,
+                                              .matrix_bytes = w.matrix_bytes,
+                                              .bias = lvk_plan_weight(g->plan, l->bias).address,
+                                              .to = of->out[i].address,
+                                              .residual = of->residual.address,
+                                              .rows = w.rows,
+                                              .row_bytes = (uint32_t)w.row_bytes,
+                                              .scale = l->scale == 0 ? 1 : l->scale};
     g->args.n_parts = g->n_parts;
 }
 
@@ -107,8 +106,7 @@ static lvk_dispatch start(const group *g, uint32_t shader, uint32_t tile_rows, u
                       .args_bytes = sizeof g->args};
     for (uint32_t i = 0; i < g->n_parts; i++) {
         d.x.times += tiles(g->weight[i].rows, tile_rows);
-        d.flops_per_row +=
-            2 * (uint64_t)g->weight[i].rows * g->args.cols * heads * g->args.used;
+        d.flops_per_row += 2 * (uint64_t)g->weight[i].rows * g->args.cols * heads * g->args.used;
     }
     if (of->residual.width > 0)
         lvk_reads_slot(&d, &of->residual);
@@ -130,9 +128,8 @@ static void read_inputs(lvk_dispatch *d, group *g, const lvk_inputs *inputs)
 static int32_t vec(group *g, uint32_t columns, uint32_t from, uint32_t to)
 {
     bool gated = g->of->gated && g->n_parts == 2;
-    lvk_dispatch d =
-        start(g, g->bytes != NULL ? LVK_SHADER_linear_vec_dot : LVK_SHADER_linear_vec, VEC_TILE,
-              from, to);
+    lvk_dispatch d = start(g, g->bytes != NULL ? LVK_SHADER_linear_vec_dot : LVK_SHADER_linear_vec,
+                           VEC_TILE, from, to);
     d.spec[0] = VEC_TILE * STRANDS;
     d.spec[4] = columns;
     d.spec[5] = gated;
@@ -200,7 +197,8 @@ static int32_t plan_places(group *g)
     LM_TRY(vec(g, 1, 1, LVK_VEC_ROWS));
     for (uint32_t from = LVK_VEC_ROWS + 1, to = 2 * LVK_VEC_ROWS; from <= limit;
          from = to + 1, to *= 2)
-        LM_TRY(mat(g, LVK_EXPERT_TILE, (lvk_extent){.times = lvk_order_tiles(order, to)}, from, to));
+        LM_TRY(
+            mat(g, LVK_EXPERT_TILE, (lvk_extent){.times = lvk_order_tiles(order, to)}, from, to));
     return LLM_OK;
 }
 

@@ -173,7 +173,8 @@ static void build_experts(rig_model *m, uint32_t variant)
                             .bias = LM_NONE,
                             .normalise = true},
                   .act = f->act}};
-    rig_output(m, lm_emit_coarse(&m->b, &moe, LM_STEP_MOE_FFN, x, f->residual ? x : LM_NONE, width));
+    rig_output(m,
+               lm_emit_coarse(&m->b, &moe, LM_STEP_MOE_FFN, x, f->residual ? x : LM_NONE, width));
 }
 
 static const rig_case list[] = {
