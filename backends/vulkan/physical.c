@@ -16,6 +16,7 @@ typedef struct wanted {
     VkPhysicalDeviceShaderIntegerDotProductFeatures dot;
 #if LVK_COOPMAT
     VkPhysicalDeviceCooperativeMatrixFeaturesKHR coopmat;
+    VkPhysicalDeviceSubgroupSizeControlFeatures subgroups;
 #endif
 } wanted;
 
@@ -62,8 +63,10 @@ static void chain(wanted *w, optional o)
     w->v12.pNext = o.dot ? &w->dot : NULL;
 #if LVK_COOPMAT
     w->coopmat.sType = VK_STRUCTURE_TYPE_PHYSICAL_DEVICE_COOPERATIVE_MATRIX_FEATURES_KHR;
+    w->subgroups.sType = VK_STRUCTURE_TYPE_PHYSICAL_DEVICE_SUBGROUP_SIZE_CONTROL_FEATURES;
     if (o.coopmat) {
-        w->coopmat.pNext = w->v12.pNext;
+        w->subgroups.pNext = w->v12.pNext;
+        w->coopmat.pNext = &w->subgroups;
         w->v12.pNext = &w->coopmat;
     }
 #endif
@@ -159,11 +162,6 @@ int32_t lvk_find_devices(const lvk_loader *loader, lvk_candidates *out)
 /* --- the logical device ----------------------------------------------------------------------- */
 
 #define MAX_EXTENSIONS 4u
-#if LVK_COOPMAT
-#define COOPMAT VK_KHR_COOPERATIVE_MATRIX_EXTENSION_NAME
-#else
-#define COOPMAT "" /* nobody has it */
-#endif
 
 typedef struct extensions {
     VkExtensionProperties *list;
@@ -236,19 +234,42 @@ static bool fast_dot(const lvk_device *d)
     return dot.integerDotProduct4x8BitPackedSignedAccelerated;
 }
 
-/* Cooperative matrices, with what their shader wants besides. */
-static int32_t use_coopmat(lvk_device *d, const wanted *has, wanted *on)
-{
 #if LVK_COOPMAT
-    if (!has->coopmat.cooperativeMatrix || !has->v12.shaderFloat16 || !has->v12.vulkanMemoryModel)
+/* Cooperative matrices want subgroups without gaps. */
+static bool use_coopmat(extensions *e)
+{
+    return use_extension(e, VK_EXT_SUBGROUP_SIZE_CONTROL_EXTENSION_NAME) &&
+           use_extension(e, VK_KHR_COOPERATIVE_MATRIX_EXTENSION_NAME);
+}
+
+/* With what their shader needs besides. */
+static int32_t turn_on_coopmat(lvk_device *d, const wanted *has, wanted *on)
+{
+    if (!has->coopmat.cooperativeMatrix || !has->subgroups.computeFullSubgroups ||
+        !has->v12.shaderFloat16 || !has->v12.vulkanMemoryModel ||
+        !has->v12.vulkanMemoryModelDeviceScope)
         return LLM_OK;
     LM_TRY(lvk_find_coopmat(d, d->features.coopmat));
-    on->coopmat.cooperativeMatrix = on->v12.vulkanMemoryModel = d->features.coopmat[0] != 0;
-#else
-    (void)d, (void)has, (void)on;
-#endif
+    VkBool32 found = d->features.coopmat[0] != 0;
+    on->coopmat.cooperativeMatrix = on->subgroups.computeFullSubgroups = found;
+    on->v12.vulkanMemoryModel = on->v12.vulkanMemoryModelDeviceScope = found;
     return LLM_OK;
 }
+#else
+static bool use_coopmat(extensions *e)
+{
+    (void)e;
+    return false;
+}
+
+static int32_t turn_on_coopmat(lvk_device *d, const wanted *has, wanted *on)
+{
+    (void)d;
+    (void)has;
+    (void)on;
+    return LLM_OK;
+}
+#endif
 
 /* Turns on what is required and, where it is there, what is optional. */
 static int32_t create(lvk_device *d, extensions *e)
@@ -256,7 +277,7 @@ static int32_t create(lvk_device *d, extensions *e)
     const float priority = 1;
     wanted has, on;
     optional o = {use_extension(e, VK_KHR_SHADER_INTEGER_DOT_PRODUCT_EXTENSION_NAME),
-                  use_extension(e, COOPMAT)};
+                  use_coopmat(e)};
     d->has_budget = use_extension(e, VK_EXT_MEMORY_BUDGET_EXTENSION_NAME);
     chain(&has, o);
     chain(&on, o);
@@ -267,7 +288,7 @@ static int32_t create(lvk_device *d, extensions *e)
     on.dot.shaderIntegerDotProduct = has.dot.shaderIntegerDotProduct;
     d->features.float16 = has.v12.shaderFloat16;
     d->features.integer_dot = o.dot && has.dot.shaderIntegerDotProduct && fast_dot(d);
-    LM_TRY(use_coopmat(d, &has, &on));
+    LM_TRY(turn_on_coopmat(d, &has, &on));
     VkDeviceQueueCreateInfo queue = {.sType = VK_STRUCTURE_TYPE_DEVICE_QUEUE_CREATE_INFO,
                                      .queueFamilyIndex = d->family,
                                      .queueCount = 1,
