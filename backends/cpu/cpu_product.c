@@ -6,6 +6,8 @@
 #define PAIR_ROWS   32u     /* of a pair's task a multiple: its results are quantised in blocks */
 #define PAIR_PLACES 64u     /* taken through a pair together */
 #define PANEL_BYTES 524288u /* panels that stay in the second cache */
+#define FEW_BYTES   98304u  /* of weights in a task with few places: the last one is waited for */
+#define FEW_PLACES  16u     /* of groups together: experts have one each */
 #define PANEL_GAP   16u     /* floats between rows, so that not all of them share cache sets */
 #define GRAIN       16384u  /* values of a task that quantises */
 
@@ -44,11 +46,19 @@ static void size_parts(const lcpu_device *d, lcpu_product *p, uint32_t rows, uin
     p->task_rows = rows > TILE_ROWS ? rows : TILE_ROWS / rows * rows;
 }
 
+/* Of weights that kernels like to get at once; with few places, where memory is waited for, tasks are
+ * small. */
 static uint32_t tile_rows(const lcpu_device *d, const lcpu_product *p)
 {
+    uint32_t most = p->int8 != NULL ? d->k.int8.tile_rows : FLOAT_ROWS;
     if (p->half_rows != 0)
-        return p->half_rows;
-    return p->int8 != NULL ? d->k.int8.tile_rows : FLOAT_ROWS;
+        most = p->half_rows;
+    if (!p->few || most < TILE_ROWS)
+        return most;
+    uint32_t rows = TILE_ROWS;
+    while (rows + TILE_ROWS <= most && (rows + TILE_ROWS) * p->row_bytes <= FEW_BYTES)
+        rows += TILE_ROWS;
+    return rows;
 }
 
 static void choose_half(const lcpu_kernels *k, const lm_format *format, lcpu_product *p)
@@ -67,7 +77,9 @@ void lcpu_batch_add(lcpu_batch *b, const lm_format *format, uint32_t cols, uint3
     lcpu_product *p = &b->p[b->n++];
     *p = (lcpu_product){.int8 = lcpu_int8_of(&b->d->k, format),
                         .decode = lcpu_decoder_of(&b->d->k, format),
-                        .cols = cols};
+                        .cols = cols,
+                        .row_bytes = cols / format->block * (size_t)format->bytes,
+                        .few = places <= (groups > 1 ? FEW_PLACES : b->d->k.int8.direct_max)};
     choose_half(&b->d->k, format, p);
     size_parts(b->d, p, tile_rows(b->d, p), p->int8 != NULL ? b->d->k.int8.panel_rows : TILE_ROWS);
     p->x = lcpu_take(c, places * sizeof *p->x);
@@ -80,9 +92,11 @@ static void plan_pair(lcpu_batch *b)
 {
     uint32_t rows = 0;
     for (uint32_t i = 0; i < b->n; i++) {
-        uint32_t wanted = tile_rows(b->d, &b->p[i]);
+        uint32_t step = tile_rows(b->d, &b->p[i]), wanted = step;
         while (wanted % PAIR_ROWS != 0)
-            wanted += tile_rows(b->d, &b->p[i]);
+            wanted += step;
+        while (b->p[i].few && wanted > PAIR_ROWS && wanted * b->p[i].row_bytes > FEW_BYTES)
+            wanted -= PAIR_ROWS;
         size_parts(b->d, &b->p[i], wanted, PAIR_ROWS);
         rows = rows == 0 || b->p[i].part_rows < rows ? b->p[i].part_rows : rows;
     }

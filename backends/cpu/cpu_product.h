@@ -36,6 +36,8 @@ typedef struct lcpu_product {
     lcpu_group *groups;
     uint32_t n_groups;
     uint32_t cols;
+    size_t row_bytes;    /* of the weights */
+    bool few;            /* places */
     uint32_t part_rows;  /* of weights, unpacked together */
     uint32_t task_rows;  /* multiple of the former */
     size_t panel_bytes;  /* of a part */

@@ -10,8 +10,8 @@
 #include <string.h>
 
 #define MAX_WORKERS  512u
-#define WORKER_SPINS 600u /* looks for work before sleeping: some 30 microseconds */
-#define CALLER_SPINS 400u
+#define WORKER_SPINS 3000u /* looks for work before sleeping: some 150 microseconds */
+#define CALLER_SPINS 1000u
 #define LATE_NS      300000u /* what the caller may have to wait, beside four tasks' time */
 #define NAP_MIN      2u      /* times the lost time; doubled for who is late again */
 #define NAP_MAX      32u
