@@ -116,6 +116,11 @@ lcu_slot lcu_plan_slot_of(lcu_planner *p, uint32_t width, uint32_t rows)
 
 /* --- launches --------------------------------------------------------------------------------- */
 
+bool lcu_plan_hopper(const lcu_planner *p)
+{
+    return LCU_HAS_90A && p->device->properties.capability == 90;
+}
+
 void lcu_emit(lcu_planner *p, const lcu_launch *launch, const void *args)
 {
     const lcu_kernel *kernel = &lcu_kernels[launch->kernel];

@@ -76,6 +76,8 @@ typedef struct lcu_planner {
     uint32_t n_rope_tables;
 } lcu_planner;
 
+/* Whether kernels for compute capability 9.0 alone are there and run on the device. */
+bool lcu_plan_hopper(const lcu_planner *p);
 /* `args` is the kernel's structure of arguments, copied. */
 void lcu_emit(lcu_planner *p, const lcu_launch *launch, const void *args);
 

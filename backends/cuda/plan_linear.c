@@ -1,5 +1,6 @@
 /* plan_linear.c - launches of multiplications. With exact numerics one arithmetic serves any number of
- * rows (gemv.cu); fast ones go over to the tensor cores from five rows on (tiles.cu). */
+ * rows (gemv.cu); fast ones go over to the tensor cores from five rows on (tiles.cu), and where there are
+ * warpgroups to those from 65 rows on (wide.cu). */
 #include "backends/cuda/plan.h"
 
 #define GEMV_ROWS 4u   /* of the weight: one block's */
@@ -7,6 +8,8 @@
 #define FEW_ROWS  4u   /* of activations: never worth a tensor core */
 #define ANY       UINT32_MAX
 #define STAGES    (3u * 32768u) /* shared memory of tiles_many */
+#define TILES     4u
+#define TILES_FEW 64u /* rows of activations up to which tiles_few is used */
 
 /* --- kernels by layout ---------------------------------------------------------------------------- */
 
@@ -24,18 +27,27 @@ static const struct {
 #undef X
 };
 
+/* The last two are for many rows: on any card, or on those that have warpgroups. */
+enum { TILES_MANY = 2, TILES_WIDE };
+
 static const struct {
     uint32_t positions, weight_rows; /* of a block */
     uint32_t shared_bytes;
-} tiles[3] = {{16, 32, 0}, {64, 32, 0}, {128, 128, STAGES}};
+} tiles[TILES] = {
+    {16, 32, 0}, {TILES_FEW, 32, 0}, {128, 128, STAGES}, {128, 256, LCU_WIDE_BYTES + 128}};
 
-static const uint32_t tiles_kernels[LCU_LAYOUT_COUNT][3] = {
+static const uint32_t tiles_kernels[LCU_LAYOUT_COUNT][TILES] = {
 #define R(x, name)                                                                                 \
-    [LCU_LAYOUT_##                                                                                 \
-        name] = {LCU_K_tiles_##name##_16, LCU_K_tiles_##name##_64, LCU_K_tiles_##name##_128},
+    [LCU_LAYOUT_##name] = {LCU_K_tiles_##name##_16, LCU_K_tiles_##name##_64,                       \
+                           LCU_K_tiles_##name##_128, LCU_K_wide_##name},
     LCU_TILED_LAYOUTS(R, )
 #undef R
 };
+
+static uint32_t tiles_for_many(const lcu_planner *p)
+{
+    return lcu_plan_hopper(p) ? TILES_WIDE : TILES_MANY;
+}
 
 static bool is_codes(uint32_t layout)
 {
@@ -116,17 +128,36 @@ static void plan_part(lcu_planner *p, const lcu_product *pr, uint32_t i, lcu_slo
                         .linear = pr->linear[i],
                         .residual = pr->residual,
                         .x = x};
-    for (uint32_t k = 0; k < 3; k++) {
+    const uint32_t kinds[3] = {0, 1, tiles_for_many(p)};
+    for (uint32_t rung = 0; rung < 3; rung++) {
+        uint32_t k = kinds[rung];
         lcu_launch l = {.kernel = tiles_kernels[w->layout][k],
                         .grid = {LCU_BLOCKS(ceil_div(w->rows, tiles[k].weight_rows)),
                                  LCU_PER(pr->in.rows, tiles[k].positions), LCU_BLOCKS(1)},
                         .shared_bytes = tiles[k].shared_bytes,
                         .ladder = pr->in.rows,
-                        .from = k == 0 ? FEW_ROWS + 1 : tiles[k - 1].positions + 1,
-                        .to = k == 2 ? ANY : tiles[k].positions};
+                        .from = rung == 0 ? FEW_ROWS + 1 : tiles[rung - 1].positions + 1,
+                        .to = rung == 2 ? ANY : tiles[rung].positions};
         if (l.from <= lcu_plan_rows(p, pr->in.rows))
             lcu_emit(p, &l, &a);
     }
+}
+
+/* In the order of the kernel that a number of rows goes to. */
+static void plan_pack(lcu_planner *p, const lcu_pack_args *a)
+{
+    uint32_t few = tiles_for_many(p) == TILES_WIDE ? TILES_FEW : ANY;
+    lcu_launch l = {.kernel = LCU_K_pack_x,
+                    .grid = {LCU_PER(a->in.rows, 1), LCU_BLOCKS(1), LCU_BLOCKS(1)},
+                    .ladder = a->in.rows,
+                    .from = FEW_ROWS + 1,
+                    .to = few};
+    lcu_emit(p, &l, a);
+    l.kernel = LCU_K_pack_cores;
+    l.from = few + 1;
+    l.to = ANY;
+    if (few < lcu_plan_rows(p, a->in.rows))
+        lcu_emit(p, &l, a);
 }
 
 static void plan_tiles(lcu_planner *p, const lcu_product *pr)
@@ -138,12 +169,7 @@ static void plan_tiles(lcu_planner *p, const lcu_product *pr)
                           .cols = cols,
                           .used = 1,
                           .bf16 = pr->linear[0].w.layout == LCU_LAYOUT_BF16};
-    lcu_launch l = {.kernel = LCU_K_pack_x,
-                    .grid = {LCU_PER(kind, 1), LCU_BLOCKS(1), LCU_BLOCKS(1)},
-                    .ladder = kind,
-                    .from = FEW_ROWS + 1,
-                    .to = ANY};
-    lcu_emit(p, &l, &pack);
+    plan_pack(p, &pack);
     if (!pr->glu) {
         for (uint32_t i = 0; i < pr->parts; i++)
             plan_part(p, pr, i, pr->out[i], pack.x);
@@ -253,7 +279,7 @@ static void plan_grouped(lcu_planner *p, const lcu_expert_args *from_args, uint3
                           .used = used,
                           .per_expert_input = from_args->per_expert_input,
                           .bf16 = w->layout == LCU_LAYOUT_BF16};
-    l.kernel = LCU_K_pack_x;
+    l.kernel = i == TILES_WIDE ? LCU_K_pack_cores : LCU_K_pack_x;
     l.grid[0] = LCU_BLOCKS(positions);
     l.shared_bytes = 0;
     lcu_emit(p, &l, &pack);
@@ -290,6 +316,6 @@ int32_t lcu_plan_expert(lcu_planner *p, const lm_step *step)
     if (most > FEW_ROWS)
         plan_grouped(p, &a, 0, FEW_ROWS + 1, border);
     if (most > border)
-        plan_grouped(p, &a, 2, border + 1, ANY);
+        plan_grouped(p, &a, tiles_for_many(p), border + 1, ANY);
     return LLM_OK;
 }

@@ -46,6 +46,17 @@ static void build_wide(rig_model *m, uint32_t format)
     rig_output(m, out);
 }
 
+/* Variant: format; more weight rows than any tile has, columns of no whole one. */
+static void build_tall(rig_model *m, uint32_t format)
+{
+    uint32_t cols = 160, rows = 331, in = rig_input(m, cols), out = rig_slot(m, rows);
+    lm_step step = rig_make(LM_STEP_LINEAR, in, LM_NONE, out);
+    step.u.linear =
+        (lm_linear){rig_matrix(m, format, rows, cols), rig_vector(m, rows, 0, 1), LM_NONE, 0.5f};
+    rig_step(m, &step);
+    rig_output(m, out);
+}
+
 static void build_heads(rig_model *m, uint32_t format)
 {
     uint32_t heads = 5, cols = 64, rows = 21;
@@ -115,6 +126,8 @@ static const rig_case list[] = {
     {"linear 17 columns", build_columns, 17, LM_STEP_LINEAR, false, false},
     {"linear wide F16", build_wide, LM_F16, LM_STEP_LINEAR, false, false},
     {"linear wide Q4_0", build_wide, LM_Q4_0, LM_STEP_LINEAR, true, false},
+    {"linear tall BF16", build_tall, LM_BF16, LM_STEP_LINEAR, true, false},
+    {"linear tall Q5_0", build_tall, LM_Q5_0, LM_STEP_LINEAR, true, false},
     {"linear_heads F32", build_heads, LM_F32, LM_STEP_LINEAR_HEADS, false, false},
     {"linear_heads Q8_0", build_heads, LM_Q8_0, LM_STEP_LINEAR_HEADS, true, false},
     {"linear_expert F32", build_experts, LM_F32, LM_STEP_LINEAR_EXPERT, false, false},

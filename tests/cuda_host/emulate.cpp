@@ -9,7 +9,7 @@
 namespace {
 
 constexpr size_t STACK_BYTES = 64 * 1024;
-enum { READY, AT_WARP, AT_BLOCK, DONE };
+enum { READY, AT_WARP, AT_BLOCK, PAUSED, DONE };
 
 struct warp {
     uint32_t arrived, kind, parity, ready;
@@ -129,14 +129,31 @@ void reshuffle(warp &w)
     w.at = 0;
 }
 
-/* Nobody can go on: the barrier opens, or the block is done, or the kernel is wrong. */
+bool any_ready()
+{
+    for (uint32_t i = 0; i < n_warps; i++)
+        if (warps[i].ready > 0)
+            return true;
+    return false;
+}
+
+/* Nobody can go on: copies arrive, the barrier opens, or the block is done, or the kernel is wrong. */
 bool open_barrier()
 {
-    uint32_t waiting = 0, done = 0;
+    uint32_t waiting = 0, done = 0, paused = 0;
+    while (emu_copies_arrive(random32()))
+        if (any_ready())
+            return true;
     for (uint32_t i = 0; i < emu.threads; i++) {
         waiting += threads[i].state == AT_BLOCK;
         done += threads[i].state == DONE;
+        paused += threads[i].state == PAUSED;
     }
+    if (paused > 0)
+        emu_fail("%u threads wait for a phase of a barrier, or others of their warpgroup, for ever",
+                 paused);
+    if (done == emu.threads && !emu_hopper_idle())
+        emu_fail("a block ends with copies or products under way");
     if (done == emu.threads)
         return false;
     if (waiting + done < emu.threads)
@@ -202,6 +219,7 @@ void prepare(uint32_t i)
 void run_block()
 {
     emu.started = ++emu.epoch;
+    emu_hopper_start();
     for (uint32_t i = 0; i < emu.threads; i++)
         prepare(i);
     for (uint32_t i = 0; i < n_warps; i++) {
@@ -216,11 +234,13 @@ void run_block()
 /* --- shared memory: who touched two bytes last, and when ---------------------------------------- */
 
 constexpr uint32_t GRAIN = 2; /* nothing is accessed by single bytes */
-constexpr uint16_t MANY = 0xffff, ONE_WARP = 0x8000;
+constexpr uint16_t MANY = 0xffff, ONE_WARP = 0x8000, FOREIGN = 0xffff;
+constexpr uint32_t UNDER_WAY = ~0u; /* instead of a tick: a bulk copy is writing */
 
 struct watch {
     uint32_t written, written_warp, read, read_warp; /* epochs */
-    uint16_t writer, reader;                         /* reader may be ONE_WARP | warp, or MANY */
+    uint32_t written_tick, read_tick, written_fence;
+    uint16_t writer, reader; /* reader may be ONE_WARP | warp, or MANY; writer may be FOREIGN */
 };
 
 watch watches[EMU_POOL / GRAIN];
@@ -248,8 +268,9 @@ bool ordered(uint32_t warp, uint32_t warp_epoch)
 
 void check_written(const watch &w, const char *what)
 {
-    if (w.written == emu.epoch && w.writer != emu.self->index &&
-        !ordered(w.writer >> 5, w.written_warp))
+    bool coming = w.written >= emu.started && w.written_tick == UNDER_WAY;
+    if (coming || (w.written == emu.epoch && w.writer != emu.self->index &&
+                   !ordered(w.writer >> 5, w.written_warp) && w.written_tick >= emu.self->acquired))
         emu_fail("shared byte %u %s by thread %u while thread %u writes it", offset_of(&w), what,
                  emu.self->index, w.writer);
 }
@@ -288,16 +309,18 @@ void emu_read(uint32_t offset, uint32_t size)
         }
         w->read = emu.epoch;
         w->read_warp = warp_epoch;
+        w->read_tick = emu.tick;
     }
 }
 
 void emu_write(uint32_t offset, uint32_t size)
 {
     check_range(offset, size);
+    emu_check_products(offset, size);
     emu_thread *me = emu.self;
     for (watch *w = watches + offset / GRAIN, *end = w + size / GRAIN; w < end; w++) {
         check_written(*w, "written");
-        if (w->read == emu.epoch && w->reader != me->index) {
+        if (w->read == emu.epoch && w->reader != me->index && w->read_tick >= me->acquired) {
             uint32_t warp = w->reader & ONE_WARP ? w->reader & 31u : w->reader >> 5;
             if (w->reader == MANY || !ordered(warp, w->read_warp))
                 emu_fail("shared byte %u written by thread %u while others read it",
@@ -305,7 +328,35 @@ void emu_write(uint32_t offset, uint32_t size)
         }
         w->written = emu.epoch;
         w->written_warp = emu.warp_epoch[me->warp];
+        w->written_tick = emu.tick;
+        w->written_fence = me->fences;
         w->writer = (uint16_t)me->index;
+    }
+}
+
+void emu_foreign_begin(uint32_t offset, uint32_t size)
+{
+    emu_write(offset, size);
+    for (watch *w = watches + offset / GRAIN, *end = w + size / GRAIN; w < end; w++) {
+        w->written_tick = UNDER_WAY;
+        w->writer = FOREIGN;
+    }
+}
+
+void emu_foreign_end(uint32_t offset, uint32_t size)
+{
+    for (watch *w = watches + offset / GRAIN, *end = w + size / GRAIN; w < end; w++)
+        w->written_tick = emu.tick;
+}
+
+void emu_foreign_read(uint32_t offset, uint32_t size)
+{
+    emu_read(offset, size);
+    for (watch *w = watches + offset / GRAIN, *end = w + size / GRAIN; w < end; w++) {
+        if (w->writer != FOREIGN && threads[w->writer].fences == w->written_fence)
+            emu_fail("shared byte %u is read by a warpgroup, and thread %u that wrote it has no fence",
+                     offset_of(w), w->writer);
+        w->reader = MANY;
     }
 }
 
@@ -331,6 +382,17 @@ void emu_atomic_add(uint32_t offset, uint32_t v)
 void emu_barrier()
 {
     block_as(AT_BLOCK);
+}
+
+void emu_pause()
+{
+    block_as(PAUSED);
+}
+
+void emu_resume(uint32_t thread)
+{
+    threads[thread].state = READY;
+    warps[thread / 32].ready++;
 }
 
 /* Done once, by the lane that comes last. */

@@ -66,6 +66,10 @@ struct emu_thread {
     uint32_t index, lane, warp;
     uint32_t state;
     uint32_t copies, groups; /* asynchronous copies under way */
+    /* emulate_hopper.cpp: the tick of the phase that it waited for last; fences, groups of products; whether its
+     * registers may be used by products */
+    uint32_t acquired, fences, product_groups;
+    bool fenced;
 };
 
 struct emu_machine {
@@ -75,6 +79,7 @@ struct emu_machine {
     uint32_t epoch;          /* counts barriers and starts of blocks */
     uint32_t started;        /* the epoch in which this block began */
     uint32_t warp_epoch[32]; /* counts lcu_sync_warp */
+    uint32_t tick;           /* counts phases of barriers in shared memory */
 };
 extern emu_machine emu;
 constexpr uint32_t EMU_THREADS = 1024; /* of a block, at most */
@@ -82,6 +87,8 @@ void emu_forget_copies();              /* of a launch that failed */
 
 void emu_barrier();
 void emu_warp_barrier();
+void emu_pause(); /* until emu_resume */
+void emu_resume(uint32_t thread);
 /* Every lane hands in up to EMU_PAYLOAD bytes; when all 32 have, each may look at the others'. */
 constexpr size_t EMU_PAYLOAD = 128;
 enum { EMU_SHFL, EMU_VOTE, EMU_SUM, EMU_MAX, EMU_MMA, EMU_MATRIX, EMU_SYNC };
@@ -89,6 +96,12 @@ void emu_exchange(uint32_t kind, const void *in, size_t size);
 const void *emu_peer(uint32_t lane);
 /* Stops the launch, which then fails with this text. */
 [[noreturn]] void emu_fail(const char *format, ...) __attribute__((format(printf, 1, 2)));
+
+/* emulate_hopper.cpp */
+void emu_hopper_start();                 /* of a block */
+bool emu_hopper_idle();                  /* nothing is under way */
+bool emu_copies_arrive(uint32_t random); /* one of them, if there is any */
+void emu_check_products(uint32_t offset, uint32_t bytes);
 
 /* --- shared memory ----------------------------------------------------------------------------------- */
 
@@ -98,6 +111,10 @@ uint32_t emu_reserve(size_t bytes);
 void emu_read(uint32_t offset, uint32_t size);
 void emu_write(uint32_t offset, uint32_t size);
 void emu_atomic_add(uint32_t offset, uint32_t v); /* no race with another */
+/* By the hardware: a bulk copy begins and ends to write, a warpgroup reads. */
+void emu_foreign_begin(uint32_t offset, uint32_t size);
+void emu_foreign_end(uint32_t offset, uint32_t size);
+void emu_foreign_read(uint32_t offset, uint32_t size);
 
 template <class T> struct emu_cell {
     uint32_t offset;

@@ -118,7 +118,8 @@ static lcu_result device_properties(int index, lcu_properties *out)
     memcpy(out->name, "emulated CUDA device", 21);
     out->uuid[0] = (uint8_t)(index + 1);
     out->memory = state.memory;
-    out->capability = 90;
+    const char *capability = getenv("LCU_FAKE_CAPABILITY");
+    out->capability = capability != NULL ? (uint32_t)atoi(capability) : 90;
     out->processors = 4;
     out->shared_bytes = 227 * 1024;
     LEAVE();

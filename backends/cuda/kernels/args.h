@@ -233,6 +233,8 @@ typedef struct lcu_pack_args {
     bool per_expert_input, bf16;
 } lcu_pack_args;
 
+#define LCU_WIDE_BYTES 196608u /* of shared memory for activations, wide.cu; then 128 of barriers */
+
 typedef struct lcu_tiles_args {
     const lcu_run *run;
     lcu_slot in, out;

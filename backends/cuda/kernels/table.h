@@ -67,8 +67,13 @@
     X(tiles_##l##_128, lcu_tiles_args, 128, 80, tiles_many<LCU_LAYOUT_##l>)
 
 #define LCU_TABLE_TILES(X)                                                                         \
-    X(pack_x, lcu_pack_args, 128, 80, pack_x)                                                      \
+    X(pack_x, lcu_pack_args, 128, 80, pack_x<false>)                                               \
+    X(pack_cores, lcu_pack_args, 128, 80, pack_x<true>)                                            \
     LCU_TILED_LAYOUTS(LCU_TILES_ROW, X)
+
+/* For more, by warpgroups. */
+#define LCU_WIDE_ROW(X, l) X(wide_##l, lcu_tiles_args, 384, 90, tiles_wide<LCU_LAYOUT_##l>)
+#define LCU_TABLE_WIDE(X)  LCU_TILED_LAYOUTS(LCU_WIDE_ROW, X)
 
 /* For so many heads that share keys and values. */
 #define LCU_ATTN_ROW(X, heads)                                                                     \
@@ -105,6 +110,7 @@
     LCU_TABLE_ROPE(X)                                                                              \
     LCU_TABLE_GEMV(X)                                                                              \
     LCU_TABLE_TILES(X)                                                                             \
+    LCU_TABLE_WIDE(X)                                                                              \
     LCU_TABLE_ATTN(X)                                                                              \
     LCU_TABLE_ATTN_PROMPT(X)                                                                       \
     LCU_TABLE_ORDER(X)                                                                             \

@@ -5,9 +5,7 @@
  * where they are multiplied. The columns that one multiplication takes may be any sixteen as long as
  * both operands agree, so lane t of four has the 32 neighbouring columns of group t, as memory does:
  * sixteen bytes of four-bit codes. Activations are written in that order once (pack_x) and shared. */
-#include "backends/cuda/kernels/layouts.cuh"
-
-constexpr uint32_t TILE_CHUNK = 128; /* columns: four groups of 32 */
+#include "backends/cuda/kernels/tiles.cuh"
 
 /* --- activations ------------------------------------------------------------------------------------ */
 
@@ -28,8 +26,34 @@ LCU_DEV uint32_t row_at(const lcu_pack_args &a, uint32_t p)
     return a.per_expert_input ? a.order.places[p] : a.order.places[p] / a.used;
 }
 
+/* Unit i of a position in the order of wide.cu: core i % 16 of chunk i / 16 has two neighbouring columns
+ * of each group. */
+LCU_DEV uint4 core_unit(const lcu_pack_args &a, const float *in, float down, uint32_t i)
+{
+    uint32_t w[4], column = i / 16 * TILE_CHUNK + i % 16 * 2;
+    for (uint32_t k = 0; k < 4; k++) {
+        uint32_t c = column + k * 32;
+        float low = c < a.cols ? in[c] * down : 0, high = c + 1 < a.cols ? in[c + 1] * down : 0;
+        w[k] = a.bf16 ? lcu_pack_bf16(low, high) : lcu_pack_f16(low, high);
+    }
+    return make_uint4(w[0], w[1], w[2], w[3]);
+}
+
+/* Unit i in the order above: quarter i % 4 of what lane i / 4 % 4 has of chunk i / 16. */
+LCU_DEV uint4 lane_unit(const lcu_pack_args &a, const float *in, float down, uint32_t i)
+{
+    uint32_t w[4], column = i / 4 * 32 + i % 4 * 8;
+    float v[8];
+    for (uint32_t k = 0; k < 8; k++)
+        v[k] = column + k < a.cols ? in[column + k] * down : 0;
+    for (uint32_t k = 0; k < 4; k++)
+        w[k] =
+            a.bf16 ? lcu_pack_bf16(v[2 * k], v[2 * k + 1]) : lcu_pack_f16(v[2 * k], v[2 * k + 1]);
+    return make_uint4(w[0], w[1], w[2], w[3]);
+}
+
 /* One position per block. Halves are scaled by a power of two so that the largest is about 1. */
-LCU_BODY void pack_x(const lcu_pack_args &a)
+template <bool CORES> LCU_BODY void pack_x(const lcu_pack_args &a)
 {
     LCU_SHARED(float, parts, 4);
     uint32_t p = lcu_block_x(), row = row_at(a, p), cols = a.cols;
@@ -51,71 +75,11 @@ LCU_BODY void pack_x(const lcu_pack_args &a)
     if (lcu_thread() == 0)
         a.x.scales[p] = up;
     for (uint32_t i = lcu_thread(); i < a.x.chunks * 16; i += lcu_threads()) {
-        uint32_t chunk = i / 16, t = i / 4 % 4, j = i % 4, column = chunk * TILE_CHUNK + t * 32 + j * 8;
-        float v[8];
-        for (uint32_t k = 0; k < 8; k++)
-            v[k] = column + k < cols ? in[column + k] * down : 0;
-        uint32_t w[4];
-        for (uint32_t k = 0; k < 4; k++)
-            w[k] = a.bf16 ? lcu_pack_bf16(v[2 * k], v[2 * k + 1])
-                          : lcu_pack_f16(v[2 * k], v[2 * k + 1]);
-        a.x.units[unit_at(a.x, p / 8, chunk, j, p % 8 * 4 + t)] = make_uint4(w[0], w[1], w[2], w[3]);
-    }
-}
-
-/* --- weights ------------------------------------------------------------------------------------------- */
-
-/* A lane's 32 columns of one row as they come from memory. */
-template <uint32_t L> struct fragment {
-    static constexpr bool codes = lcu_layout<L>::form != LCU_FORM_FLOAT;
-    lcu_group group;
-    uint4 halves[codes ? 1 : 4];
-};
-
-template <uint32_t L>
-LCU_DEV fragment<L> load_fragment(const lcu_weight_view &v, const uint8_t *matrix, uint32_t row,
-                                  uint32_t g)
-{
-    fragment<L> f = {};
-    row = row < v.rows ? row : v.rows - 1;
-    if constexpr (fragment<L>::codes) {
-        if (g < v.cols / 32)
-            f.group = lcu_load_group<L>(v, matrix, row, g);
-    } else {
-        for (uint32_t i = 0; i < 4; i++)
-            if (g * 32 + i * 8 < v.cols)
-                f.halves[i] =
-                    lcu_load_stream(matrix + (uint64_t)row * v.stride[0] + g * 64 + i * 16);
-    }
-    return f;
-}
-
-/* Sixteen words: two for each of eight multiplications. */
-template <uint32_t L> LCU_DEV void to_halves(const fragment<L> &f, uint32_t g, uint32_t h[16])
-{
-    using layout = lcu_layout<L>;
-    if constexpr (!fragment<L>::codes) {
-        for (uint32_t i = 0; i < 4; i++) {
-            h[4 * i] = f.halves[i].x;
-            h[4 * i + 1] = f.halves[i].y;
-            h[4 * i + 2] = f.halves[i].z;
-            h[4 * i + 3] = f.halves[i].w;
-        }
-    } else {
-        constexpr bool is_signed = layout::levels != LCU_LEVELS_NONE || layout::low == 8;
-        constexpr float zero = 8388608.0f + (is_signed ? 128 : layout::centre);
-        uint32_t q[8];
-        lcu_unpack<L>(f.group, q);
-        lcu_terms t = lcu_terms_of<L>(f.group, g);
-        for (uint32_t w = 0; w < 8; w++) {
-            uint32_t word = is_signed ? q[w] ^ 0x80808080u : q[w];
-            float step = t.d * (float)t.scale[w / 4], less = t.m[w / 4], v[4];
-            for (uint32_t i = 0; i < 4; i++) /* 8388608 plus the byte, exactly */
-                v[i] = fmaf(lcu_float_of(lcu_byte_perm(word, 0x4b000000u, 0x7440 | i)) - zero, step,
-                            -less);
-            h[2 * w] = lcu_pack_f16(v[0], v[1]);
-            h[2 * w + 1] = lcu_pack_f16(v[2], v[3]);
-        }
+        if constexpr (CORES)
+            a.x.units[lcu_core_at(a.x, p / 8, i / 16, i % 16) + p % 8] = core_unit(a, in, down, i);
+        else
+            a.x.units[unit_at(a.x, p / 8, i / 16, i % 4, p % 8 * 4 + i / 4 % 4)] =
+                lane_unit(a, in, down, i);
     }
 }
 
@@ -180,40 +144,6 @@ template <uint32_t NT, class U> LCU_DEV void each_result(const float acc[2][NT][
                     acc[m][n][k]);
         }
     }
-}
-
-/* --- where tiles lie ------------------------------------------------------------------------------------ */
-
-/* Positions [first, end) of one matrix. */
-struct tile_place {
-    uint32_t matrix, first, end;
-};
-
-LCU_DEV tile_place place_of(const lcu_tiles_args &a, uint32_t tile, uint32_t width)
-{
-    uint32_t n = lcu_rows(a.run, a.in.rows), first = tile * width;
-    if (a.order.places == NULL)
-        return {0, first, first >= n ? first : first + width < n ? first + width : n};
-    if (tile >= *a.order.n_tiles)
-        return {0, 0, 0};
-    lcu_tile t = a.order.tiles[tile];
-    return {t.expert, t.first, t.first + t.count};
-}
-
-/* Writes the result of position p and weight row `row`. */
-LCU_DEV void write_result(const lcu_tiles_args &a, const tile_place &t, uint32_t p, uint32_t row,
-                          float sum)
-{
-    if (p >= t.end || row >= a.linear.w.rows)
-        return;
-    uint32_t to = a.order.places == NULL ? p : a.order.places[p];
-    sum = sum * a.x.scales[p] * a.linear.scale;
-    if (a.linear.bias != NULL)
-        sum += a.linear.bias[(size_t)t.matrix * a.linear.w.rows + row];
-    size_t at = (size_t)to * a.linear.w.rows + row;
-    if (a.residual != NULL)
-        sum += a.residual[at];
-    ((float *)a.out.data)[at] = sum;
 }
 
 /* --- few rows: warps share out the columns ------------------------------------------------------------------- */

@@ -56,7 +56,7 @@ template <class T> using lcu_shared = T *;
 
 #define LCU_SHARED(T, name, count) __shared__ __align__(16) T name[count]
 
-extern __shared__ __align__(128) unsigned char lcu_dynamic_memory[];
+extern __shared__ __align__(1024) unsigned char lcu_dynamic_memory[];
 
 /* The launch's own shared memory from byte `offset` on. */
 template <class T> LCU_DEV lcu_shared<T> lcu_dynamic(uint32_t offset)
