@@ -115,7 +115,16 @@ def synthesise(options, shape, form, folder):
         if run([options.programs / "llm-synth", shape, form, made]) is None:
             sys.exit(1)
         made.rename(path)
+        forget(path)
     return path
+
+
+def forget(path):
+    """What was just written lies in small pages of memory; read from the disk it lies in large ones, as models do."""
+    if hasattr(os, "posix_fadvise"):
+        with open(path, "rb") as file:
+            os.fsync(file.fileno())
+            os.posix_fadvise(file.fileno(), 0, 0, os.POSIX_FADV_DONTNEED)
 
 
 def measure_model(options, programs, model, tests):
