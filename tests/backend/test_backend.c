@@ -1,5 +1,5 @@
 /* test_backend.c - the one suite for all backends: test_backend --backend=NAME [--fast]
- * [--only=PREFIX] [--modules=FOLDER] [--seed=N]. */
+ * [--only=PREFIX] [--without=PREFIX] [--part=I/N] [--modules=FOLDER] [--seed=N]. */
 #include "backend/suites.h"
 
 #include <stdlib.h>
@@ -45,9 +45,27 @@ static void keep_only(suite *s, const char *prefix, const char *without)
     s->count = kept;
 }
 
+/* Every `of`th test, from number `part` on; false: there is no such part. */
+static bool keep_part(suite *s, const char *text)
+{
+    char *end;
+    unsigned long part = strtoul(text, &end, 10), of = *end == '/' ? strtoul(end + 1, &end, 10) : 0;
+    if (*end != '\0' || part < 1 || part > of)
+        return false;
+    size_t kept = 0;
+    for (size_t i = 0; i < s->count; i++) {
+        if (i % of == part - 1)
+            s->tests[kept++] = s->tests[i];
+        else
+            free((void *)(uintptr_t)s->tests[i].name);
+    }
+    s->count = kept;
+    return true;
+}
+
 int main(int argc, char **argv)
 {
-    const char *only = "", *without = NULL;
+    const char *only = "", *without = NULL, *part = "1/1";
     for (int i = 1; i < argc; i++) {
         if (strncmp(argv[i], "--backend=", 10) == 0)
             suite_backend = argv[i] + 10;
@@ -57,13 +75,16 @@ int main(int argc, char **argv)
             only = argv[i] + 7;
         else if (strncmp(argv[i], "--without=", 10) == 0)
             without = argv[i] + 10;
+        else if (strncmp(argv[i], "--part=", 7) == 0)
+            part = argv[i] + 7;
         else if (strncmp(argv[i], "--modules=", 10) == 0)
             rig_modules = argv[i] + 10;
         else if (strncmp(argv[i], "--seed=", 7) == 0)
             rig_seed = strtoull(argv[i] + 7, NULL, 10);
         else
-            return fprintf(stderr, "usage: test_backend [--backend=NAME] [--fast] [--only=PREFIX] "
-                                   "[--without=PREFIX] [--modules=FOLDER] [--seed=N]\n"),
+            return fprintf(stderr,
+                           "usage: test_backend [--backend=NAME] [--fast] [--only=PREFIX] "
+                           "[--without=PREFIX] [--part=I/N] [--modules=FOLDER] [--seed=N]\n"),
                    2;
     }
     suite s = {0};
@@ -78,6 +99,8 @@ int main(int argc, char **argv)
         suite_refused(&s);
     }
     keep_only(&s, only, without);
+    if (!keep_part(&s, part))
+        return fprintf(stderr, "test_backend: there is no part %s\n", part), 2;
     int failed =
         s.count == 0 ? 1 : _cmocka_run_group_tests(suite_backend, s.tests, s.count, NULL, NULL);
     for (size_t i = 0; i < s.count; i++)

@@ -39,13 +39,17 @@ static const struct {
      3e-2}, /* whole models of two layers, random weights of any format */
 };
 
+/* The table was made with the usual numbers. Among others one case in some hundred has a row whose
+ * rounding errors fall badly, by a quarter more than that in 1700 cases. */
+#define OTHER_NUMBERS 1.6
+
 double tolerance_of(const rig_case *c, bool fast)
 {
     for (size_t i = 0; i < sizeof table / sizeof table[0]; i++)
         if (table[i].kind == c->kind)
-            return fast && table[i].fast != 0 ? table[i].fast
-                   : c->coarse_numbers        ? table[i].coarse
-                                              : table[i].exact;
+            return (rig_seed == 0 ? 1 : OTHER_NUMBERS) * (fast && table[i].fast != 0 ? table[i].fast
+                                                          : c->coarse_numbers ? table[i].coarse
+                                                                              : table[i].exact);
     fail_msg("the table of tolerances has no '%s'", lm_step_name(c->kind));
     return 0;
 }
