@@ -61,7 +61,7 @@ static void build_sum(rig_model *m, uint32_t kind)
 /* Variant: how many of how many. Behind a ReLU, so that there are equals. */
 static const struct {
     uint32_t k, n;
-} bests[] = {{1, 96}, {128, 1500}, {77, 77}};
+} bests[] = {{1, 96}, {128, 2100}, {77, 77}};
 
 static void build_best(rig_model *m, uint32_t variant)
 {

@@ -188,7 +188,10 @@ static void lower_graph(rig *r)
 
 int32_t rig_load(rig *r)
 {
-    LM_TRY(r->backend->open(&r->host, 0, &r->device));
+    if (r->o.beside != NULL)
+        r->device = r->o.beside->device;
+    else
+        LM_TRY(r->backend->open(&r->host, 0, &r->device));
     for (size_t i = 0; i < r->m->graph.n_steps && r->lowered.n_steps == 0; i++)
         if (lm_step_is_coarse(r->m->graph.steps[i].kind))
             lower_graph(r);
@@ -220,6 +223,8 @@ void rig_close(rig *r)
         for (size_t i = 0; i < r->m->network.n_weights; i++)
             r->backend->weight_destroy(r->device, r->weights[i]);
         r->backend->queue_destroy(r->device, r->queue);
+    }
+    if (r->device != NULL && r->o.beside == NULL) {
         assert_int_equal(r->backend->bytes(r->device), 0);
         r->backend->close(r->device);
     }

@@ -80,6 +80,7 @@ typedef struct rig_options {
     uint32_t max_rows;        /* 0: 80 */
     bool unfused;             /* coarse steps are run as their primitives */
     uint64_t features_masked; /* instruction sets not to use */
+    const struct rig *beside; /* an open one, to share the device of; NULL: a device of its own */
 } rig_options;
 
 typedef struct rig_seq {

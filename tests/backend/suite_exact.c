@@ -13,33 +13,42 @@ static void backwards(void *user, uint32_t count, llm_task_fn task, void *arg)
         task(arg, i - 1);
 }
 
+enum { ALWAYS, TEAM, CACHE, STATE };
+
 typedef struct variation {
     const char *name;
     rig_options o;
     uint32_t chunk; /* 0: whole */
     bool together;
-    bool resized; /* allowed for cases that must go in whole */
-    bool sets;    /* tried with every instruction set, not only with all together */
+    bool resized;  /* allowed for cases that must go in whole */
+    bool sets;     /* tried with every instruction set and format, not only with all sets */
+    uint32_t only; /* what there must be for it to differ from another: a TEAM, ... */
 } variation;
 
 static const variation variations[] = {
-    {"two threads", {.threads = 2}, 0, false, true},
-    {"five threads", {.threads = 5}, 0, false, true},
-    {"sixteen threads", {.threads = 16}, 0, true, true, true},
-    {"a pool of the host", {.threads = 4, .parallel = backwards}, 0, true, true},
+    {"two threads", {.threads = 2}, 0, false, true, .only = TEAM},
+    {"five threads", {.threads = 5}, 0, false, true, .only = TEAM},
+    {"sixteen threads", {.threads = 16}, 0, true, true, true, .only = TEAM},
+    {"a pool of the host", {.threads = 4, .parallel = backwards}, 0, true, true, .only = TEAM},
     {"pages of 16, shuffled", {.page_tokens = 16, .shuffle = 3}, 0, true, true},
-    {"pages of 64", {.page_tokens = 64, .shuffle = 4, .threads = 2}, 0, false, true},
-    {"pages of 128", {.page_tokens = 128}, 0, true, true},
+    {"pages of 64", {.page_tokens = 64, .shuffle = 4, .threads = 2}, 0, false, true, .only = CACHE},
+    {"pages of 128", {.page_tokens = 128}, 0, true, true, .only = CACHE},
     {"one by one", {.threads = 2, .free_pages = true}, 1, false, false},
     {"one by one, together", {.threads = 3}, 1, true, false, true},
-    {"one by one, states in place", {.threads = 2, .one_state = true}, 1, true, false},
+    {"one by one, states in place", {.threads = 2, .one_state = true}, 1, true, .only = STATE},
     {"sevens", {.threads = 2, .page_tokens = 16, .free_pages = true}, 7, true, false, true},
     {"thirty-twos", {.threads = 1, .mapped = true}, 32, false, false},
 };
 
+static bool has_team(void)
+{
+    return strcmp(suite_backend, "cpu") == 0;
+}
+
 typedef struct settings {
     uint32_t k_format, v_format;
-    uint64_t masked; /* instruction sets; 0: none, and all variations */
+    uint64_t masked; /* instruction sets */
+    bool few;        /* only the variations for any set */
 } settings;
 
 static void open_with(rig *r, const rig_model *m, rig_options o, const settings *s)
@@ -52,9 +61,27 @@ static void open_with(rig *r, const rig_model *m, rig_options o, const settings 
     rig_open(r, m, &o);
 }
 
+/* The first's device is shared where it would be the same: there kernels are compiled once. */
+static rig_options options_beside(const rig *first, rig_options o)
+{
+    o.beside = has_team() ? NULL : first;
+    return o;
+}
+
+static bool has(const rig_model *m, uint32_t what)
+{
+    if (what == TEAM)
+        return has_team();
+    for (uint32_t g = 0; g < m->network.n_groups; g++)
+        if (what == (m->network.groups[g].kind == LM_CACHE_STATE ? STATE : CACHE))
+            return true;
+    return what == ALWAYS;
+}
+
 static void same_bits_of(const rig_case *c, settings s)
 {
-    static const uint32_t lengths[RIG_SEQS] = {70, 3, 41, 0};
+    static const uint32_t usual[RIG_SEQS] = {70, 3, 41, 0}, few[RIG_SEQS] = {37, 3, 11, 0};
+    const uint32_t *lengths = s.few && !has_team() ? few : usual;
     rig_model m;
     rig first;
     rig_model_init(&m, 21);
@@ -63,10 +90,10 @@ static void same_bits_of(const rig_case *c, settings s)
     rig_feed(&first, lengths, 128, false);
     for (size_t i = 0; i < sizeof variations / sizeof variations[0]; i++) {
         const variation *v = &variations[i];
-        if ((c->whole && !v->resized) || (s.masked != 0 && !v->sets))
+        if ((c->whole && !v->resized) || (s.few && !v->sets) || !has(&m, v->only))
             continue;
         rig other;
-        open_with(&other, &m, v->o, &s);
+        open_with(&other, &m, options_beside(&first, v->o), &s);
         rig_feed(&other, lengths, v->chunk == 0 ? 128 : v->chunk, v->together);
         rig_same(&other, &first, v->name);
         rig_close(&other);
@@ -79,20 +106,24 @@ static void same_bits(void **state)
 {
     const rig_case *c = *state;
     bool cached = c->kind == LM_STEP_ATTN_PAGED || c->kind == LM_STEP_HEAD;
-    same_bits_of(c, (settings){LM_F32, LM_F32, 0});
-    if (cached)
-        same_bits_of(c, (settings){LM_Q8_0, LM_F16, 0});
-    if (strcmp(suite_backend, "cpu") != 0)
+    /* Of whole models the format of weights is in question; that changes nothing about a cache. */
+    bool format = c->kind == LM_STEP_HEAD && c->coarse_numbers;
+    same_bits_of(c, (settings){LM_F32, LM_F32, 0, format && !has_team()});
+    if (cached && !format)
+        same_bits_of(c, (settings){LM_Q8_0, LM_F16, 0, false});
+    if (!has_team())
         return;
     for (size_t set = 0; set + 1 < n_levels; set++)
-        same_bits_of(c, (settings){LM_F32, cached ? LM_F16 : LM_F32, ~levels[set].features});
+        same_bits_of(c, (settings){LM_F32, cached ? LM_F16 : LM_F32, ~levels[set].features, true});
 }
 
 /* Across the borders of splits, where one row's splits may be shared out and many rows' are not. */
 static void same_bits_long(void **state)
 {
     const rig_case *c = *state;
-    static const uint32_t lengths[RIG_SEQS] = {1060, 0, 0, 0}, early[RIG_SEQS] = {1040, 0, 0, 0};
+    /* Behind the third split, or the second where threads do not share them out. */
+    const uint32_t length = has_team() ? 1060 : 548;
+    const uint32_t lengths[RIG_SEQS] = {length, 0, 0, 0}, early[RIG_SEQS] = {length - 20, 0, 0, 0};
     rig_model m;
     rig whole, split;
     rig_model_init(&m, 22);
@@ -102,12 +133,13 @@ static void same_bits_long(void **state)
     rig_feed(&whole, lengths, 600, false);
     o.threads = 3;
     o.page_tokens = 16;
+    o = options_beside(&whole, o);
     rig_open(&split, &m, &o);
-    rig_feed(&split, early, 530, false);
+    rig_feed(&split, early, length / 2, false);
     rig_feed(&split, lengths, 1, false);
     rig_same(&split, &whole, "splits");
-    rig_close(&whole);
     rig_close(&split);
+    rig_close(&whole);
     rig_model_finish(&m);
 }
 

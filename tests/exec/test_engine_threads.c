@@ -1,6 +1,6 @@
 /* test_engine_threads.c - sessions of one model on many threads: what each computes is bit for bit
  * what it computes alone, rows of several sessions do share batches, and no call of another thread
- * disturbs. */
+ * disturbs. test_engine_threads [BACKEND FOLDER]: what takes a device, on this backend of a module. */
 #include "exec/threads.h"
 
 #include <stdio.h>
@@ -9,6 +9,9 @@
 
 #define CONTEXT 160
 #define WIDTH   6 /* sessions at once */
+
+static const char *module;  /* the backend under test; NULL: those that are compiled in */
+static const char *modules; /* its folder */
 
 typedef struct world {
     llm_runtime *rt;
@@ -36,7 +39,8 @@ static void open_world(world *w, const char *file, const char *devices, uint32_t
 {
     char path[4096];
     snprintf(path, sizeof path, "%s", test_file_path(file));
-    llm_runtime_params rp = {.struct_size = sizeof rp, .threads = threads};
+    llm_runtime_params rp = {
+        .struct_size = sizeof rp, .threads = threads, .module_folder = modules};
     llm_model_params mp = {.struct_size = sizeof mp, .devices = devices};
     llm_model_info info = {.struct_size = sizeof info};
     assert_ok(llm_runtime_create(&rp, &w->rt));
@@ -155,6 +159,15 @@ static void check_stories(const char *file, const char *devices, uint32_t thread
 static void test_engine_threads__alone_or_together(void **state)
 {
     (void)state;
+    if (module != NULL) {
+        char split[64];
+        snprintf(split, sizeof split, "%s:0=100000,cpu", module);
+        check_stories("model/data/llama.gguf", module, 1, 1);
+        check_stories("model/data/llama.gguf", split, 2, 1);
+        check_stories("model/data/mixtral.gguf", module, 1, 1);
+        check_stories("model/data/mamba2.gguf", module, 1, 1);
+        return;
+    }
     check_stories("model/data/llama.gguf", "null", 1, 20);
     check_stories("model/data/llama.gguf", "null:0=100000,null:1", 1, 10);
     check_stories("model/data/llama.gguf", "cpu", 2, 2);
@@ -182,6 +195,10 @@ static void check_engines(const char *devices, uint32_t rounds)
 static void test_engine_threads__engines_share_devices(void **state)
 {
     (void)state;
+    if (module != NULL) {
+        check_engines(module, 1);
+        return;
+    }
     check_engines("null", 20);
     check_engines("cpu", 1);
 }
@@ -441,8 +458,12 @@ static void test_engine_threads__second_thread_is_busy(void **state)
     close_world(&w);
 }
 
-int main(void)
+int main(int argc, char **argv)
 {
+    const struct CMUnitTest of_devices[] = {
+        cmocka_unit_test(test_engine_threads__alone_or_together),
+        cmocka_unit_test(test_engine_threads__engines_share_devices),
+    };
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_engine_threads__alone_or_together),
         cmocka_unit_test(test_engine_threads__engines_share_devices),
@@ -451,5 +472,10 @@ int main(void)
         cmocka_unit_test(test_engine_threads__cancel_a_long_feed),
         cmocka_unit_test(test_engine_threads__second_thread_is_busy),
     };
+    if (argc == 3) {
+        module = argv[1];
+        modules = argv[2];
+        return cmocka_run_group_tests_name(module, of_devices, NULL, NULL);
+    }
     return cmocka_run_group_tests_name("engine threads", tests, NULL, NULL);
 }

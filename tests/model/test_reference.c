@@ -384,7 +384,10 @@ int main(int argc, char **argv)
         cmocka_unit_test(test_reference__splits),  cmocka_unit_test(test_reference__pages),
         cmocka_unit_test(test_reference__unfused), cmocka_unit_test(test_reference__devices),
         cmocka_unit_test(test_reference__fork),    cmocka_unit_test(test_reference__rewind),
-        cmocka_unit_test(test_reference__threads), cmocka_unit_test(test_reference__pages_held),
+    };
+    static const struct CMUnitTest of_the_host[] = {
+        cmocka_unit_test(test_reference__threads),
+        cmocka_unit_test(test_reference__pages_held),
     };
     static const struct CMUnitTest brief[] = {
         cmocka_unit_test(test_reference__logits),
@@ -407,5 +410,8 @@ int main(int argc, char **argv)
         return cmocka_run_group_tests_name(case_name, encoder, setup, teardown);
     if (strcmp(argv[1], "brief") == 0)
         return cmocka_run_group_tests_name(case_name, brief, setup, teardown);
-    return cmocka_run_group_tests_name(case_name, decoder, setup, teardown);
+    int failed = cmocka_run_group_tests_name(case_name, decoder, setup, teardown);
+    if (module == NULL)
+        failed += cmocka_run_group_tests_name(case_name, of_the_host, setup, teardown);
+    return failed;
 }

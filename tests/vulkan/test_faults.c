@@ -167,14 +167,13 @@ static void test_faults__any_call(void **state)
 {
     static const int32_t results[] = {OUT_OF_DEVICE_MEMORY, DEVICE_LOST, OUT_OF_HOST_MEMORY};
     llm_token wanted[MADE];
-    uint64_t n = 1, failed = 0;
+    uint64_t n = 1;
     (void)state;
     expected_tokens(wanted);
-    for (; fail_one(n, results[n % 3], wanted); n += 1 + n / 24)
-        failed++;
-    print_message("%llu failures among %llu calls\n", (unsigned long long)failed,
-                  (unsigned long long)n);
-    assert_true(failed > 40);
+    while (fail_one(n, results[n % 3], wanted))
+        n++;
+    print_message("%llu calls failed, one after the other\n", (unsigned long long)n - 1);
+    assert_true(n > 60);
 }
 
 /* --- lost while others work ------------------------------------------------------------------- */
@@ -251,28 +250,65 @@ static void test_faults__hidden_memory(void **state)
     assert_int_equal(fake->objects, 0);
 }
 
+/* Bytes of weights on the first device of a list. */
+static uint64_t first_weights(llm_runtime *rt, const char *devices)
+{
+    llm_memory_plan plan = {.struct_size = sizeof plan};
+    work w;
+    assert_ok(open_work(rt, devices, &w));
+    assert_ok(llm_model_plan(w.model, NULL, 0, &plan));
+    close_work(&w);
+    return plan.weights;
+}
+
+/* The cut passes before every layer, until all is on the second. */
 static void test_faults__two_devices(void **state)
 {
     test_memory memory;
     llm_token wanted[MADE];
-    llm_memory_plan plan = {.struct_size = sizeof plan};
     char list[64];
+    uint32_t cuts = 0;
     work w;
     (void)state;
     expected_tokens(wanted);
     llm_runtime *rt = make_runtime(&memory);
     fake->devices = 2;
-    assert_ok(open_work(rt, "vulkan", &w));
-    assert_ok(llm_model_plan(w.model, NULL, 0, &plan));
-    close_work(&w);
-    snprintf(list, sizeof list, "vulkan:1=%llu,vulkan:0", (unsigned long long)plan.weights - 1);
-    assert_ok(open_work(rt, list, &w));
-    test_assert_split(w.model);
-    assert_ok(do_work(&w));
-    assert_memory_equal(w.made, wanted, sizeof wanted);
-    close_work(&w);
+    for (uint64_t bytes = first_weights(rt, "vulkan:1"); bytes > 0; cuts++) {
+        snprintf(list, sizeof list, "vulkan:1=%llu,vulkan:0", (unsigned long long)bytes - 1);
+        bytes = first_weights(rt, list);
+        assert_works(rt, list, wanted);
+    }
+    assert_true(cuts >= 2);
     assert_status(open_work(rt, "vulkan:2", &w), LLM_E_NOT_FOUND);
     close_work(&w);
+    llm_runtime_destroy(rt);
+    test_memory_check(&memory);
+}
+
+/* What lives on both is lost with either; what lives on the other goes on. */
+static void test_faults__one_of_two_devices(void **state)
+{
+    test_memory memory;
+    llm_token wanted[MADE];
+    char list[64];
+    work both, other;
+    (void)state;
+    expected_tokens(wanted);
+    llm_runtime *rt = make_runtime(&memory);
+    fake->devices = 2;
+    snprintf(list, sizeof list, "vulkan:1=%llu,vulkan:0",
+             (unsigned long long)first_weights(rt, "vulkan:1") - 1);
+    assert_ok(open_work(rt, list, &both));
+    test_assert_split(both.model);
+    assert_ok(open_work(rt, "vulkan:0", &other));
+    fake->fail_at = fake->calls + 3;
+    fake->result = DEVICE_LOST;
+    assert_status(do_work(&both), LLM_E_DEVICE);
+    assert_ok(do_work(&other));
+    assert_memory_equal(other.made, wanted, sizeof wanted);
+    assert_status(do_work(&both), LLM_E_DEVICE);
+    close_work(&both);
+    close_work(&other);
     llm_runtime_destroy(rt);
     test_memory_check(&memory);
 }
@@ -354,6 +390,7 @@ int main(int argc, char **argv)
         cmocka_unit_test_setup(test_faults__small_allocations, reset),
         cmocka_unit_test_setup(test_faults__hidden_memory, reset),
         cmocka_unit_test_setup(test_faults__two_devices, reset),
+        cmocka_unit_test_setup(test_faults__one_of_two_devices, reset),
         cmocka_unit_test_setup(test_faults__kernels_are_kept, reset),
     };
     if (argc != 2)

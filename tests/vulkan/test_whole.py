@@ -2,7 +2,7 @@
 """llm-run MODEL --device vulkan, as a user runs it and under the validation layer: every architecture
 and every storage format says what the processor says.
 
-    test_whole.py FOLDER-OF-PROGRAMS FOLDER-OF-MODULES architectures|formats"""
+    test_whole.py FOLDER-OF-PROGRAMS FOLDER-OF-MODULES architectures|formats|sampling"""
 import pathlib
 import struct
 import sys
@@ -132,8 +132,33 @@ class Formats(Whole):
                 self.check(rig.model("tiny,layers=1,vocab=300,ff=256", form))
 
 
+class Sampling(Whole):
+    """The device brings home the best logits only; what is drawn from them is the same."""
+
+    def same(self, path, *args):
+        found, wanted = (self.on(device, "llm-run", path, "-p", "Once more", "--ids", *args).out.split()
+                         for device in ("vulkan", "ref"))
+        self.assertGreater(len(wanted), 8)
+        self.assertEqual(found, wanted)
+
+    def test_written_text(self):
+        demo = HERE.parent.parent / "examples" / "demo-model" / "demo.gguf"
+        for more in (["--temp", "0"], ["--seed", "5"], ["--seed", "6", "--top-k", "128", "--temp", "2"],
+                     ["--seed", "7", "--top-k", "0"], ["--seed", "8", "--repeat-penalty", "1.3"]):
+            with self.subTest(more):
+                self.same(demo, "-n", "16", *more)
+
+    def test_large_vocabulary(self):
+        """The best of so many take three passes."""
+        large = rig.model("tiny,layers=1,vocab=40000,ff=256", "q8_0")
+        for more in ["--temp", "0"], ["--seed", "5", "--top-k", "100"]:
+            with self.subTest(more):
+                self.same(large, "-n", "10", *more)
+
+
 def load_tests(loader, _tests, _pattern):
-    kind = {"architectures": Architectures, "formats": Formats}[sys.argv[3]]
+    kind = {"architectures": Architectures, "formats": Formats,
+            "sampling": Sampling}[sys.argv[3]]
     return loader.loadTestsFromTestCase(kind)
 
 
