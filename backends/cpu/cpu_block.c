@@ -23,9 +23,9 @@ static uint32_t rows_of(const lm_network *n, const lm_linear *l)
     return n->weights[l->weight].rows;
 }
 
-static bool in_int8(const lcpu_device *d, const lm_network *n, const lm_linear *l)
+static uint32_t wanted(const lcpu_device *d, const lm_network *n, const lm_linear *l)
 {
-    return lcpu_int8_of(&d->k, format_of(n, l)) != NULL;
+    return lcpu_acts_wanted(d, format_of(n, l));
 }
 
 static void add(lcpu_batch *b, const lm_network *n, const lm_linear *l, uint32_t rows,
@@ -54,15 +54,15 @@ static void carve_qkv(qkv *j, const lcpu_device *d, const lm_network *n, const l
                       uint32_t rows, lcpu_carve *c)
 {
     const lm_linear *linears[] = {&step->u.qkv.q, &step->u.qkv.k, &step->u.qkv.v};
-    bool int8 = false;
+    uint32_t wants = 0;
     j->step = step;
     j->b.d = d;
     for (int i = 0; i < 3; i++) {
-        int8 |= in_int8(d, n, linears[i]);
+        wants |= wanted(d, n, linears[i]);
         add(&j->b, n, linears[i], rows, c);
     }
     lcpu_batch_finish(&j->b, NULL, c);
-    lcpu_acts_carve(&j->acts, d, rows, cols_of(n, linears[0]), false, int8, c);
+    lcpu_acts_carve(&j->acts, d, rows, cols_of(n, linears[0]), false, wants, c);
     j->k_width = rows_of(n, linears[1]);
     j->v_width = rows_of(n, linears[2]);
     j->k = lcpu_take(c, (uint64_t)rows * j->k_width * sizeof(float));
@@ -111,12 +111,12 @@ int32_t lcpu_qkv(lhost_run *r, const lm_step *step)
     lcpu_carve c = {lhost_scratch(r), 0};
     carve_qkv(&j, lcpu_of(r), r->program->bounds.network, step, rows, &c);
     j.acts.in = lhost_slot(r, step->in[0]);
-    lcpu_acts_quantise(r, &j.acts);
+    lcpu_acts_prepare(r, &j.acts);
     const lm_linear *linears[] = {&step->u.qkv.q, &step->u.qkv.k, &step->u.qkv.v};
     float *outs[] = {j.q, j.k, j.v};
     for (int i = 0; i < 3; i++) {
-        lcpu_product_bind(r, linears[i], &j.b.p[i]);
-        lcpu_product_rows(&j.b.p[i], &j.acts, outs[i]);
+        lcpu_product_bind(r, linears[i], &j.acts, &j.b.p[i]);
+        lcpu_product_rows(&j.b.p[i], outs[i]);
     }
     lcpu_next next;
     j.b.then = lcpu_next_find(r, step, &next);
@@ -139,7 +139,7 @@ static void carve_output(output *j, const lcpu_device *d, const lm_network *n, c
 {
     j->b.d = d;
     j->mixed = lcpu_take(c, (uint64_t)rows * cols_of(n, out) * sizeof(float));
-    lcpu_acts_carve(&j->acts, d, rows, cols_of(n, out), false, in_int8(d, n, out), c);
+    lcpu_acts_carve(&j->acts, d, rows, cols_of(n, out), false, wanted(d, n, out), c);
     add(&j->b, n, out, rows, c);
     lcpu_batch_finish(&j->b, NULL, c);
 }
@@ -163,9 +163,9 @@ int32_t lcpu_attn_out(lhost_run *r, const lm_step *step)
                  lhost_rows(r, step->in[0]), &c);
     lcpu_attn_into(r, &step->u.attn_out.attn, step->in[0], j.mixed, scratch + c.used);
     j.acts.in = j.mixed;
-    lcpu_acts_quantise(r, &j.acts);
-    lcpu_product_bind(r, &step->u.attn_out.out, &j.b.p[0]);
-    lcpu_product_rows(&j.b.p[0], &j.acts, lhost_slot(r, step->out[0]));
+    lcpu_acts_prepare(r, &j.acts);
+    lcpu_product_bind(r, &step->u.attn_out.out, &j.acts, &j.b.p[0]);
+    lcpu_product_rows(&j.b.p[0], lhost_slot(r, step->out[0]));
     j.b.p[0].addend = residual_of(r, step);
     lcpu_next next;
     j.b.then = lcpu_next_find(r, step, &next);
@@ -186,19 +186,20 @@ static void carve_ffn(ffn *j, const lcpu_device *d, const lm_network *n, const l
                       uint32_t rows, lcpu_carve *c)
 {
     const lm_linear *gate = &step->u.ffn.gate, *up = &step->u.ffn.up, *down = &step->u.ffn.down;
-    bool int8 = false, down_int8 = in_int8(d, n, down);
+    uint32_t wants = 0, down_wants = wanted(d, n, down);
     j->up.d = j->down.d = d;
     j->pair = (lcpu_pair){step->u.ffn.act, 0, &j->hidden};
     if (gate->weight != LM_NONE)
         j->linears[j->pair.n++] = gate;
     j->linears[j->pair.n++] = up;
     for (uint32_t i = 0; i < j->pair.n; i++) {
-        int8 |= in_int8(d, n, j->linears[i]);
+        wants |= wanted(d, n, j->linears[i]);
         add(&j->up, n, j->linears[i], rows, c);
     }
     lcpu_batch_finish(&j->up, &j->pair, c);
-    lcpu_acts_carve(&j->acts, d, rows, cols_of(n, up), false, int8, c);
-    lcpu_acts_carve(&j->hidden, d, rows, cols_of(n, down), !down_int8, down_int8, c);
+    lcpu_acts_carve(&j->acts, d, rows, cols_of(n, up), false, wants, c);
+    lcpu_acts_carve(&j->hidden, d, rows, cols_of(n, down), (down_wants & LCPU_ACTS_BLOCKS) == 0,
+                    down_wants, c);
     add(&j->down, n, down, rows, c);
     lcpu_batch_finish(&j->down, NULL, c);
 }
@@ -217,18 +218,19 @@ int32_t lcpu_ffn(lhost_run *r, const lm_step *step)
     lcpu_carve c = {lhost_scratch(r), 0};
     carve_ffn(&j, lcpu_of(r), r->program->bounds.network, step, lhost_rows(r, step->in[0]), &c);
     j.acts.in = lhost_slot(r, step->in[0]);
-    lcpu_acts_quantise(r, &j.acts);
+    lcpu_acts_prepare(r, &j.acts);
     for (uint32_t i = 0; i < j.pair.n; i++) {
-        lcpu_product_bind(r, j.linears[i], &j.up.p[i]);
-        lcpu_product_rows(&j.up.p[i], &j.acts, NULL);
+        lcpu_product_bind(r, j.linears[i], &j.acts, &j.up.p[i]);
+        lcpu_product_rows(&j.up.p[i], NULL);
     }
-    lcpu_product_bind(r, &step->u.ffn.down, &j.down.p[0]);
-    lcpu_product_rows(&j.down.p[0], &j.hidden, lhost_slot(r, step->out[0]));
+    lcpu_product_bind(r, &step->u.ffn.down, &j.hidden, &j.down.p[0]);
+    lcpu_product_rows(&j.down.p[0], lhost_slot(r, step->out[0]));
     j.down.p[0].addend = residual_of(r, step);
     lcpu_next next;
     j.up.then = &j.down;
     j.down.then = lcpu_next_find(r, step, &next);
     lcpu_batch_run(&j.up);
+    lcpu_acts_prepare(r, &j.hidden);
     lcpu_batch_run(&j.down);
     return LLM_OK;
 }

@@ -41,7 +41,7 @@ typedef struct job {
 static void carve(job *j, const lm_format *format, uint32_t cols, shape s, lcpu_carve *c)
 {
     lcpu_batch_add(&j->b, format, cols, s.places, s.groups, c);
-    lcpu_acts_carve(&j->acts, j->b.d, s.rows, cols, false, j->b.p[0].int8 != NULL, c);
+    lcpu_acts_carve(&j->acts, j->b.d, s.rows, cols, false, lcpu_acts_wanted(j->b.d, format), c);
     lcpu_batch_finish(&j->b, NULL, c);
 }
 
@@ -61,16 +61,16 @@ static void start(lhost_run *r, const lm_step *step, job *j)
     *j = (job){.b.d = lcpu_of(r)};
     lcpu_carve c = {lhost_scratch(r), 0};
     carve(j, w->format, w->cols, shape_of(step, lhost_rows(r, step->in[0]), w->experts), &c);
-    lcpu_product_bind(r, linear_of(step), &j->b.p[0]);
+    lcpu_product_bind(r, linear_of(step), &j->acts, &j->b.p[0]);
     j->acts.in = lhost_slot(r, step->in[0]);
-    lcpu_acts_quantise(r, &j->acts);
+    lcpu_acts_prepare(r, &j->acts);
 }
 
 int32_t lcpu_linear(lhost_run *r, const lm_step *step)
 {
     job j;
     start(r, step, &j);
-    lcpu_product_rows(&j.b.p[0], &j.acts, lhost_slot(r, step->out[0]));
+    lcpu_product_rows(&j.b.p[0], lhost_slot(r, step->out[0]));
     lcpu_next next;
     j.b.then = lcpu_next_find(r, step, &next);
     lcpu_batch_run(&j.b);
@@ -87,7 +87,7 @@ int32_t lcpu_linear_heads(lhost_run *r, const lm_step *step)
     for (uint32_t h = 0, place = 0; h < heads && rows > 0; h++) {
         p->groups[p->n_groups++] = (lcpu_group){h, place, rows};
         for (uint32_t i = 0; i < rows; i++, place++) {
-            p->x[place] = lcpu_acts_row(p, &j.acts, (size_t)i * heads + h);
+            p->x[place] = lcpu_product_x(p, (size_t)i * heads + h);
             p->out[place] = out + ((size_t)i * heads + h) * p->w->rows;
         }
     }
@@ -124,7 +124,7 @@ static void group_places(job *j, const int32_t *ids, const lm_step *step, uint32
         }
         lcpu_group *g = &p->groups[ids[place]];
         p->x[g->first + g->count] =
-            lcpu_acts_row(p, &j->acts, step->u.expert.per_expert_input ? place : place / used);
+            lcpu_product_x(p, step->u.expert.per_expert_input ? place : place / used);
         p->out[g->first + g->count++] = row;
     }
     for (uint32_t e = 0; e < p->w->experts; e++)

@@ -1,11 +1,15 @@
 /* cpu_product.c - planning multiplications, and the tasks of their jobs. */
 #include "backends/cpu/cpu_product.h"
 
+#include <string.h>
+
 #define TILE_ROWS   16u     /* of a task, at least; a multiple of what the kernels take together */
-#define FLOAT_ROWS  48u     /* of weights decoded together when they fit */
+#define FLOAT_ROWS  64u     /* of weights decoded together when they fit */
+#define FLOAT_STEP  32u     /* and in parts of that */
+#define TURN_COLS   256u    /* decoded before they are sorted: whole blocks of any format */
 #define PAIR_ROWS   32u     /* of a pair's task a multiple: its results are quantised in blocks */
-#define PAIR_PLACES 64u     /* taken through a pair together */
-#define PANEL_BYTES 524288u /* panels that stay in the second cache */
+#define PAIR_PLACES 96u     /* taken through a pair together */
+#define PANEL_BYTES 786432u /* panels that stay in the second cache */
 #define FEW_BYTES   98304u  /* of weights in a task with few places: the last one is waited for */
 #define FEW_PLACES  16u     /* of groups together: experts have one each */
 #define PANEL_GAP   16u     /* floats between rows, so that not all of them share cache sets */
@@ -13,16 +17,34 @@
 
 /* --- planning --------------------------------------------------------------------------------- */
 
+/* BF16 products of matrix registers take floats as they are. */
+static bool may_turn(const lcpu_kernels *k, const lm_format *format)
+{
+    bool apart = format->id == LM_BF16 && k->bf16_rows != 0;
+    return k->turned.from != 0 && lcpu_int8_of(k, format) == NULL && !apart;
+}
+
+uint32_t lcpu_acts_wanted(const lcpu_device *d, const lm_format *format)
+{
+    if (lcpu_int8_of(&d->k, format) != NULL)
+        return LCPU_ACTS_BLOCKS;
+    return may_turn(&d->k, format) ? LCPU_ACTS_TURNED : 0;
+}
+
 void lcpu_acts_carve(lcpu_acts *a, const lcpu_device *d, uint32_t rows, uint32_t cols, bool floats,
-                     bool blocks, lcpu_carve *c)
+                     uint32_t wanted, lcpu_carve *c)
 {
     *a = (lcpu_acts){.n = rows, .cols = cols};
     if (floats)
         a->in = lcpu_take(c, (uint64_t)rows * cols * sizeof *a->in);
-    if (!blocks)
-        return;
-    a->row_bytes = d->k.int8.row_bytes(cols);
-    a->blocks = lcpu_take(c, rows * a->row_bytes);
+    if ((wanted & LCPU_ACTS_BLOCKS) != 0) {
+        a->row_bytes = d->k.int8.row_bytes(cols);
+        a->blocks = lcpu_take(c, rows * a->row_bytes);
+    }
+    if ((wanted & LCPU_ACTS_TURNED) != 0 && rows >= d->k.turned.from) {
+        a->turned_values = LCPU_TURNED_ROW(cols) + PANEL_GAP;
+        a->turned = lcpu_take(c, rows * a->turned_values * sizeof *a->turned);
+    }
 }
 
 /* What `rows` of weights take unpacked. */
@@ -30,8 +52,11 @@ static size_t panel_bytes(const lcpu_device *d, const lcpu_product *p, uint32_t 
 {
     if (p->half_rows != 0)
         return 0;
-    if (p->int8 == NULL)
-        return rows * (p->cols + (size_t)PANEL_GAP) * sizeof(float);
+    if (p->int8 == NULL) {
+        size_t plain = rows * (p->cols + (size_t)PANEL_GAP);
+        size_t turned = (rows + 15) / 16 * LCPU_TURNED_PANEL(p->cols);
+        return (turned > plain ? turned : plain) * sizeof(float);
+    }
     uint32_t panels = (rows + d->k.int8.panel_rows - 1) / d->k.int8.panel_rows;
     return panels * (size_t)p->int8->column_bytes * (p->cols / 32);
 }
@@ -81,7 +106,7 @@ void lcpu_batch_add(lcpu_batch *b, const lm_format *format, uint32_t cols, uint3
                         .row_bytes = cols / format->block * (size_t)format->bytes,
                         .few = places <= (groups > 1 ? FEW_PLACES : b->d->k.int8.direct_max)};
     choose_half(&b->d->k, format, p);
-    size_parts(b->d, p, tile_rows(b->d, p), p->int8 != NULL ? b->d->k.int8.panel_rows : TILE_ROWS);
+    size_parts(b->d, p, tile_rows(b->d, p), p->int8 != NULL ? b->d->k.int8.panel_rows : FLOAT_STEP);
     p->x = lcpu_take(c, places * sizeof *p->x);
     p->out = lcpu_take(c, places * sizeof *p->out);
     p->groups = lcpu_take(c, groups * sizeof *p->groups);
@@ -122,51 +147,58 @@ void lcpu_batch_finish(lcpu_batch *b, const lcpu_pair *pair, lcpu_carve *c)
 
 /* --- binding ---------------------------------------------------------------------------------- */
 
-void lcpu_product_bind(const lhost_run *r, const lm_linear *l, lcpu_product *p)
+void lcpu_product_bind(const lhost_run *r, const lm_linear *l, const lcpu_acts *a, lcpu_product *p)
 {
     const lm_weight *w = lhost_weight(r, l->weight);
     p->w = w;
+    p->acts = a;
     p->bias = lhost_vector(r, l->bias);
     p->scale = l->scale == 0 ? 1 : l->scale;
     p->direct = w->format->id == LM_F32 && (uintptr_t)w->data % sizeof(float) == 0;
 }
 
-const void *lcpu_acts_row(const lcpu_product *p, const lcpu_acts *a, size_t row)
+const void *lcpu_product_x(const lcpu_product *p, size_t row)
 {
     if (p->int8 != NULL)
-        return a->blocks + row * a->row_bytes;
-    return a->in + row * a->cols;
+        return p->acts->blocks + row * p->acts->row_bytes;
+    return p->acts->in + row * p->acts->cols;
 }
 
-void lcpu_product_rows(lcpu_product *p, const lcpu_acts *a, float *out)
+void lcpu_product_rows(lcpu_product *p, float *out)
 {
-    for (uint32_t i = 0; i < a->n; i++) {
-        p->x[i] = lcpu_acts_row(p, a, i);
+    uint32_t n = p->acts->n;
+    for (uint32_t i = 0; i < n; i++) {
+        p->x[i] = lcpu_product_x(p, i);
         if (out != NULL)
             p->out[i] = out + (size_t)i * p->w->rows;
     }
-    p->groups[0] = (lcpu_group){0, 0, a->n};
-    p->n_groups = a->n == 0 ? 0 : 1;
+    p->groups[0] = (lcpu_group){0, 0, n};
+    p->n_groups = n == 0 ? 0 : 1;
 }
 
-typedef struct quantising {
+typedef struct preparing {
     const lcpu_acts *a;
     const lcpu_kernels *k;
-} quantising;
+} preparing;
 
-static void quantise_rows(void *arg, size_t first, size_t end)
+static void prepare_rows(void *arg, size_t first, size_t end)
 {
-    const quantising *q = arg;
-    const lcpu_acts *a = q->a;
-    for (size_t i = first; i < end; i++)
-        q->k->int8.quantise(a->in + i * a->cols, a->cols, a->blocks + i * a->row_bytes);
+    const preparing *p = arg;
+    const lcpu_acts *a = p->a;
+    for (size_t i = first; i < end; i++) {
+        const float *x = a->in + i * a->cols;
+        if (a->blocks != NULL)
+            p->k->int8.quantise(x, a->cols, a->blocks + i * a->row_bytes);
+        if (a->turned != NULL)
+            p->k->turned.row(x, a->cols, a->turned + i * a->turned_values);
+    }
 }
 
-void lcpu_acts_quantise(lhost_run *r, const lcpu_acts *a)
+void lcpu_acts_prepare(lhost_run *r, const lcpu_acts *a)
 {
-    quantising q = {a, &lcpu_of(r)->k};
-    if (a->blocks != NULL)
-        lcpu_ranges(r, a->n, GRAIN / a->cols + 1, quantise_rows, &q);
+    preparing p = {a, &lcpu_of(r)->k};
+    if (a->in != NULL && (a->blocks != NULL || a->turned != NULL))
+        lcpu_ranges(r, a->n, GRAIN / a->cols + 1, prepare_rows, &p);
 }
 
 /* --- a part of the weight rows ---------------------------------------------------------------- */
@@ -181,12 +213,37 @@ typedef struct part {
     const uint8_t *next; /* weights that are read afterwards, or NULL */
 } part;
 
+/* Many rows in f32. */
+static bool turned(const part *t)
+{
+    return t->p->int8 == NULL && t->p->half_rows == 0 && t->p->acts->turned != NULL &&
+           t->g->count >= t->b->d->k.turned.from;
+}
+
 /* Few rows are multiplied from the weights where they lie. */
 static bool in_place(const part *t)
 {
+    if (turned(t))
+        return false;
     if (t->p->int8 != NULL)
         return t->p->int8->direct != NULL && t->g->count <= t->b->d->k.int8.direct_max;
     return t->p->direct || (t->p->half != NULL && t->g->count <= t->p->half_most);
+}
+
+/* Sixteen rows of weights, or those of them that are there. */
+static void turn_sixteen(const part *t, const uint8_t *from, uint32_t count, float *panel)
+{
+    _Alignas(64) float rows[16][TURN_COLS];
+    const lm_format *format = t->p->w->format;
+    uint32_t cols = t->p->cols;
+    memset(rows, 0, sizeof rows);
+    for (uint32_t c = 0; c < cols; c += TURN_COLS) {
+        uint32_t here = cols - c < TURN_COLS ? cols - c : TURN_COLS;
+        for (uint32_t i = 0; i < count; i++)
+            t->p->decode(from + i * t->p->w->row_bytes + c / format->block * (size_t)format->bytes,
+                         rows[i], here);
+        t->b->d->k.turned.rows(rows[0], TURN_COLS, c, here, cols, panel);
+    }
 }
 
 static void unpack(const part *t, uint32_t first, uint32_t count)
@@ -198,13 +255,39 @@ static void unpack(const part *t, uint32_t first, uint32_t count)
         t->p->int8->unpack(from, w->row_bytes, count, w->cols, t->panel);
         return;
     }
+    if (turned(t)) {
+        float *panel = (float *)(void *)t->panel;
+        for (uint32_t i = 0; i < count; i += 16, panel += LCPU_TURNED_PANEL(w->cols))
+            turn_sixteen(t, from + i * w->row_bytes, count - i < 16 ? count - i : 16, panel);
+        return;
+    }
     for (uint32_t i = 0; i < count; i++)
         t->p->decode(from + i * w->row_bytes, (float *)(void *)t->panel + i * stride, w->cols);
+}
+
+static void multiply_turned(const part *t, uint32_t count, const void *const *x, uint32_t n,
+                            float *const *out, size_t at)
+{
+    const lcpu_acts *a = t->p->acts;
+    const float *rows[PAIR_PLACES];
+    for (uint32_t done = 0; done < n; done += PAIR_PLACES) {
+        uint32_t here = n - done < PAIR_PLACES ? n - done : PAIR_PLACES;
+        for (uint32_t i = 0; i < here; i++) {
+            size_t row = (size_t)((const float *)x[done + i] - a->in) / a->cols;
+            rows[i] = a->turned + row * a->turned_values;
+        }
+        t->b->d->k.turned.matmul((const float *)(const void *)t->panel, count, rows, here, a->cols,
+                                 out + done, at);
+    }
 }
 
 static void multiply_unpacked(const part *t, uint32_t count, const void *const *x, uint32_t n,
                               float *const *out, size_t at)
 {
+    if (turned(t)) {
+        multiply_turned(t, count, x, n, out, at);
+        return;
+    }
     if (t->p->int8 != NULL)
         t->p->int8->matmul(t->panel, count, x, n, t->p->cols, out, at);
     else

@@ -7,12 +7,18 @@
 
 #include "backends/cpu/cpu.h"
 
-/* Activations as kernels take them: floats, and int8 blocks for the formats of that family. */
+/* What products take beside floats: int8 blocks; sorted rows where many are multiplied in f32. */
+#define LCPU_ACTS_BLOCKS 1u
+#define LCPU_ACTS_TURNED 2u
+
+/* Activations as kernels take them. */
 typedef struct lcpu_acts {
     float *in; /* [n, cols]; NULL: only blocks are there */
     uint32_t n, cols;
     uint8_t *blocks; /* [n, row_bytes], or NULL */
     size_t row_bytes;
+    float *turned; /* [n, turned_values], or NULL */
+    size_t turned_values;
 } lcpu_acts;
 
 /* Places [first, first + count) go to one matrix. */
@@ -23,6 +29,7 @@ typedef struct lcpu_group {
 /* A place is one row in and one row out. */
 typedef struct lcpu_product {
     const lm_weight *w;
+    const lcpu_acts *acts;
     const lcpu_int8_format *int8; /* NULL: f32 */
     lcpu_half_fn half;            /* of 16-bit weights, or NULL */
     uint32_t half_most;           /* activation rows up to which it is used */
@@ -66,21 +73,23 @@ typedef struct lcpu_batch {
     size_t tile_bytes;
 } lcpu_batch;
 
+/* What weights of a format want of their activations. */
+uint32_t lcpu_acts_wanted(const lcpu_device *d, const lm_format *format);
 /* Plans and carvings count the bytes while the carve has no base. `places` and `groups`: at most. */
 void lcpu_acts_carve(lcpu_acts *a, const lcpu_device *d, uint32_t rows, uint32_t cols, bool floats,
-                     bool blocks, lcpu_carve *c);
+                     uint32_t wanted, lcpu_carve *c);
 void lcpu_batch_add(lcpu_batch *b, const lm_format *format, uint32_t cols, uint32_t places,
                     uint32_t groups, lcpu_carve *c);
 /* After the last product was added. */
 void lcpu_batch_finish(lcpu_batch *b, const lcpu_pair *pair, lcpu_carve *c);
 
 /* For a run: the weight and what belongs to it. */
-void lcpu_product_bind(const lhost_run *r, const lm_linear *l, lcpu_product *p);
+void lcpu_product_bind(const lhost_run *r, const lm_linear *l, const lcpu_acts *a, lcpu_product *p);
 /* One group: row i of the activations to row i of `out`, which may be NULL for a pair. */
-void lcpu_product_rows(lcpu_product *p, const lcpu_acts *a, float *out);
-const void *lcpu_acts_row(const lcpu_product *p, const lcpu_acts *a, size_t row);
+void lcpu_product_rows(lcpu_product *p, float *out);
+const void *lcpu_product_x(const lcpu_product *p, size_t row);
 
-void lcpu_acts_quantise(lhost_run *r, const lcpu_acts *a); /* nothing when there are no blocks */
+void lcpu_acts_prepare(lhost_run *r, const lcpu_acts *a); /* what is made of its floats */
 void lcpu_batch_run(lcpu_batch *b);
 
 /* The batch of a later step as far as its tasks' weights go. */

@@ -67,7 +67,7 @@ static void decode_q8_0(void **state)
 
 /* --- f32 products ----------------------------------------------------------------------------- */
 
-enum { MAX_K = 1100, MAX_W = 19, MAX_X = 26 };
+enum { MAX_K = 1100, MAX_W = 50, MAX_X = 26 };
 
 /* The canonical sum, written as the numerics page says it. */
 static float dot16(const float *w, const float *x, uint32_t k)
@@ -143,6 +143,56 @@ static void f32_neighbours(void **state)
             for (int o = 0; o < 4; o++)
                 assert_true(same_float(alone[o], together[i][o]) && isnan(alone[o]) == (i == 4));
         }
+    }
+}
+
+/* Sorted columns give the bits of the rows as they are. */
+static void check_turned(const lcpu_kernels *k, uint32_t cols, uint32_t n_w, uint32_t n_x)
+{
+    static float w[MAX_W * MAX_K], x[MAX_X][MAX_K], sixteen[16 * MAX_K], out[2][MAX_X][MAX_W];
+    size_t row_values = LCPU_TURNED_ROW(cols), panel_values = LCPU_TURNED_PANEL(cols);
+    size_t panels = (n_w + 15) / 16 * panel_values;
+    float *turned = test_fenced(n_x * row_values * sizeof *turned),
+          *panel = test_fenced(panels * sizeof *panel);
+    const float *rows[2][MAX_X];
+    float *outs[2][MAX_X];
+    numbers(w, (size_t)n_w * cols, NORMAL, cols);
+    for (uint32_t i = 0; i < n_x; i++) {
+        numbers(x[i], cols, i % 5 == 3 ? HUGE_ONES : NORMAL, i);
+        k->turned.row(x[i], cols, turned + i * row_values);
+        rows[0][i] = x[i];
+        rows[1][i] = turned + i * row_values;
+        outs[0][i] = out[0][i];
+        outs[1][i] = out[1][i];
+    }
+    for (uint32_t o = 0; o < n_w; o += 16) {
+        uint32_t here = n_w - o < 16 ? n_w - o : 16, first = cols > 256 ? 256 : cols;
+        memset(sixteen, 0, sizeof sixteen);
+        memcpy(sixteen, w + (size_t)o * cols, (size_t)here * cols * sizeof *w);
+        k->turned.rows(sixteen, cols, 0, first, cols, panel + o / 16 * panel_values);
+        if (first < cols)
+            k->turned.rows(sixteen + first, cols, first, cols - first, cols,
+                           panel + o / 16 * panel_values);
+    }
+    k->f32_matmul(w, cols, n_w, rows[0], n_x, cols, outs[0], 0);
+    k->turned.matmul(panel, n_w, rows[1], n_x, cols, outs[1], 0);
+    for (uint32_t i = 0; i < n_x; i++)
+        assert_memory_equal(out[0][i], out[1][i], n_w * sizeof out[0][i][0]);
+    test_unfence(turned, n_x * row_values * sizeof *turned);
+    test_unfence(panel, panels * sizeof *panel);
+}
+
+static void f32_turned(void **state)
+{
+    (void)state;
+    static const uint32_t widths[] = {1, 16, 17, 100, 256, 300, 512, 1100};
+    for (size_t level = 0; level < n_levels; level++) {
+        lcpu_kernels k = kernels_of(level);
+        if (k.turned.from == 0)
+            continue;
+        for (size_t i = 0; i < sizeof widths / sizeof widths[0]; i++)
+            for (uint32_t n_x = 1; n_x <= MAX_X; n_x++)
+                check_turned(&k, widths[i], 1 + (n_x * 5 + (uint32_t)i) % MAX_W, n_x);
     }
 }
 
@@ -471,6 +521,7 @@ int main(void)
         cmocka_unit_test(decode_q8_0),
         cmocka_unit_test(f32_products),
         cmocka_unit_test(f32_neighbours),
+        cmocka_unit_test(f32_turned),
         cmocka_unit_test(sums),
         cmocka_unit_test(int8_products),
         cmocka_unit_test(int8_is_one_arithmetic),

@@ -11,6 +11,8 @@ typedef struct lanes {
 
 #define TILE_W  2
 #define TILE_X  2
+#define TURN_P  1
+#define TURN_X  6
 #define SCORE_Q 3
 #define SCORE_V 2
 #define MIX_Q   3

@@ -9,6 +9,8 @@ typedef __m512 lanes;
 
 #define TILE_W  4
 #define TILE_X  6
+#define TURN_P  2
+#define TURN_X  12
 #define SCORE_Q 6
 #define SCORE_V 4
 #define MIX_Q   6

@@ -1,11 +1,12 @@
 /* f32_lanes - the f32 kernels of the sets with fused multiply-add, written once over a type of
- * sixteen lanes. Whoever includes it defines before what attn_lanes.h asks for and _load_some, and TILE_W, TILE_X, the size of a tile of
- * products that its registers hold. */
+ * sixteen lanes. Whoever includes it defines before what attn_lanes.h asks for and _load_some, and TILE_W, TILE_X, TURN_P and TURN_X (see
+ * f32_turned.h), the sizes of tiles of products that its registers hold. */
 #ifndef LM_BACKENDS_CPU_KERNELS_F32_LANES_H
 #define LM_BACKENDS_CPU_KERNELS_F32_LANES_H
 
 #include "backends/cpu/kernels/ahead.h"
 #include "backends/cpu/kernels/attn_lanes.h"
+#include "backends/cpu/kernels/f32_turned.h"
 #include "backends/cpu/kernels/values.h"
 
 /* --- products --------------------------------------------------------------------------------- */
@@ -232,6 +233,7 @@ static void fill_f32(lcpu_kernels *k)
     k->f16_matmul = f16_matmul;
     k->bf16_matmul = bf16_matmul;
     k->f16_most = k->bf16_most = FEW_ROWS;
+    k->turned = (lcpu_turned){FEW_ROWS + 1, TURN_P * LANES, turn_row, turn_rows, turned_matmul};
     k->sum = sum;
     k->sum_squares = sum_squares;
     values_fill(k);

@@ -14,6 +14,8 @@ typedef struct lanes {
 /* 32 registers: of each tile, the sums, one row of weights, keys or values, and one factor. */
 #define TILE_W  2
 #define TILE_X  2
+#define TURN_P  1
+#define TURN_X  6
 #define SCORE_Q 5
 #define SCORE_V 1
 #define MIX_Q   5

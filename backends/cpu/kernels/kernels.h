@@ -117,9 +117,26 @@ typedef struct lcpu_scan_token {
     float *y;           /* [rows]: dot16(h, c) */
 } lcpu_scan_token;
 
+/* f32 for many rows of activations: rows and panels sorted by their columns' place among sixteen,
+ * with room for whole sixteens of columns and of weight rows. */
+typedef struct lcpu_turned {
+    uint32_t from;      /* rows of activations from which on it pays; 0: it is not there */
+    uint32_t tile_rows; /* of weights that matmul likes to get at once */
+    void (*row)(const float *x, uint32_t k, float *to); /* LCPU_TURNED_ROW(k) values */
+    /* Columns [first, first + count) of sixteen rows, `stride` apart, of a panel of k columns. */
+    void (*rows)(const float *rows, uint32_t stride, uint32_t first, uint32_t count, uint32_t k,
+                 float *panel);
+    void (*matmul)(const float *panels, uint32_t n_w, const float *const *x, uint32_t n_x,
+                   uint32_t k, float *const *out, size_t at); /* as lcpu_f32_fn */
+} lcpu_turned;
+
+#define LCPU_TURNED_ROW(k)   (((size_t)(k) + 255) / 256 * 256)
+#define LCPU_TURNED_PANEL(k) (((size_t)(k) + 15) / 16 * 256)
+
 typedef struct lcpu_kernels {
     lcpu_decode_fn f16_decode, bf16_decode, q8_0_decode;
     lcpu_f32_fn f32_matmul;
+    lcpu_turned turned;
     lcpu_half_fn f16_matmul, bf16_matmul; /* NULL: decode first */
     uint32_t f16_most, bf16_most;         /* activation rows up to which they are to be used */
     uint32_t bf16_rows; /* of weights that bf16_matmul wants at once; 0: any number */
