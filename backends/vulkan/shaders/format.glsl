@@ -9,6 +9,7 @@
 // with STEP_OF_16, which is what integer dot products want:
 //
 //   uint codes4(row, i)         four signed bytes
+//   codes32(row, i, codes)      eight times four; i is a multiple of 32
 //   vec2 step_of(row, i)        value = x * code + y; y is 0 unless HAS_OFFSET
 //   vec4 decoded(codes, step)   those values
 //
@@ -53,6 +54,17 @@ uint codes4(uint64_t row, uint i)
            : IS_LEVELS  ? levels_codes(row, i)
            : IS_TERNARY ? ternary_codes(row, i)
                         : iq_codes(row, i);
+}
+
+// Those of a block of 32, in as few loads as its alignment allows.
+void codes32(uint64_t row, uint i, out uint codes[8])
+{
+    if (FORMAT == Q4_K || FORMAT == Q5_K) {
+        q4_k_codes32(k_block(row, i), i % 256, codes);
+        return;
+    }
+    [[unroll]] for (uint j = 0; j < 8; j++)
+        codes[j] = codes4(row, i + 4 * j);
 }
 
 vec2 step_of(uint64_t row, uint i)

@@ -38,14 +38,29 @@ uint q4_k_codes(uint64_t b, uint k)
     return q;
 }
 
+// The same 32 at once: blocks and their parts are multiples of sixteen bytes.
+void q4_k_codes32(uint64_t b, uint k, out uint codes[8])
+{
+    uint nibbles = FORMAT == Q5_K ? 48 : 16, shift = k / 32 % 2 * 4;
+    [[unroll]] for (uint half_way = 0; half_way < 2; half_way++) {
+        uvec4 q = QuadAt(b + nibbles + k / 64 * 32 + 16 * half_way).v >> shift & 15u * ONES;
+        if (FORMAT == Q5_K)
+            q |= (QuadAt(b + 16 + 16 * half_way).v >> (k / 32) & ONES) << 4;
+        [[unroll]] for (uint j = 0; j < 4; j++)
+            codes[half_way * 4 + j] = q[j];
+    }
+}
+
 vec2 q4_k_step(uint64_t b, uint k)
 {
+    uvec4 head = QuadAt(b).v; // scale and minimum of the block, then twelve bytes of small ones
     uint g = k / 32, shift = g % 4 * 8;
-    uint scales = word_at(b + 4) >> shift & 255u, offsets = word_at(b + 8) >> shift & 255u;
-    uint rest = word_at(b + 12) >> shift & 255u;
+    uint scales = head.y >> shift & 255u, offsets = head.z >> shift & 255u;
+    uint rest = head.w >> shift & 255u;
     uint scale = g < 4 ? scales & 63u : (rest & 15u) | scales >> 6 << 4;
     uint offset = g < 4 ? offsets & 63u : rest >> 4 | offsets >> 6 << 4;
-    return vec2(f16_at(b) * float(scale), -(f16_at(b + 2) * float(offset)));
+    vec2 d = unpackHalf2x16(head.x);
+    return vec2(d.x * float(scale), -(d.y * float(offset)));
 }
 
 uint q6_k_codes(uint64_t b, uint k)

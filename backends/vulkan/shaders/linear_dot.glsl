@@ -25,8 +25,7 @@ struct Weights {
 Weights weights_of(uint64_t row, uint block)
 {
     Weights w;
-    for (uint j = 0; j < 8; j++)
-        w.codes[j] = codes4(row, block * 32 + 4 * j);
+    codes32(row, block * 32, w.codes);
     w.low = step_of(row, block * 32);
     w.high = STEP_OF_16 ? step_of(row, block * 32 + 16) : w.low;
     return w;
