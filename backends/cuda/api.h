@@ -38,6 +38,25 @@ typedef struct lcu_shape {
     bool early; /* may begin before the launch in front of it has ended */
 } lcu_shape;
 
+/* A library of products that may be there; see library.c. */
+enum { LCU_LIBRARY_CALLS = 12 };
+typedef struct lcu_library {
+    void *module, *handle; /* handle NULL: absent */
+    void *calls[LCU_LIBRARY_CALLS];
+} lcu_library;
+
+/* out[count][rows] = scale * x[count][cols] * weight[rows][cols] + residual; rows of weight and x are
+ * `stride` values apart. */
+typedef struct lcu_gemm {
+    const void *weight, *x; /* BF16 */
+    uint32_t rows, cols, count, stride;
+    const float *residual; /* laid out as the result, or NULL */
+    float *out;
+    float scale;
+    void *workspace;
+    size_t workspace_bytes;
+} lcu_gemm;
+
 typedef struct lcu_api {
     const char *(*error_text)(lcu_result error);
     lcu_result (*device_count)(int *count);
@@ -73,6 +92,11 @@ typedef struct lcu_api {
     lcu_result (*record_end)(lcu_stream stream, lcu_graph *out);
     lcu_result (*graph_launch)(lcu_graph graph, lcu_stream stream);
     lcu_result (*graph_destroy)(lcu_graph graph);
+
+    lcu_result (*library_open)(lcu_library *out); /* LCU_OK when it is absent */
+    lcu_result (*library_close)(lcu_library *library);
+    lcu_result (*library_product)(const lcu_library *library, const lcu_gemm *gemm,
+                                  lcu_stream stream);
 } lcu_api;
 
 /* All of them, for the tables. */
@@ -83,7 +107,8 @@ typedef struct lcu_api {
     X(stream_create) X(stream_destroy) X(stream_wait)                                              \
     X(event_create) X(event_destroy) X(event_record) X(event_query) X(event_wait) X(event_elapsed) \
     X(copy) X(set) X(launch) X(kernel_shared)                                                      \
-    X(record_begin) X(record_end) X(graph_launch) X(graph_destroy)
+    X(record_begin) X(record_end) X(graph_launch) X(graph_destroy)                                 \
+    X(library_open) X(library_close) X(library_product)
 /* clang-format on */
 
 extern const lcu_api lcu_calls;

@@ -24,7 +24,9 @@ typedef struct lcu_device {
     _Atomic uint64_t taken; /* bytes on the device: what the memory plan promises */
     lcu_stream stream;      /* for loading weights and moving pages, always waited for */
     void *staging;          /* pinned, for that stream */
-    lm_os_mutex turn;       /* of stream and staging: weights are loaded from any thread */
+    lcu_library library;    /* opened with the first program of fast numerics */
+    bool library_asked;
+    lm_os_mutex turn; /* of stream and staging: weights are loaded from any thread */
     _Atomic bool lost;
     char why[256]; /* written once, before `lost` */
 } lcu_device;
@@ -44,6 +46,8 @@ void lcu_give(lcu_device *d, void *memory, uint64_t bytes);
 int32_t lcu_upload(lcu_device *d, void *to, const void *from, uint64_t bytes);
 int32_t lcu_download(lcu_device *d, void *to, const void *from, uint64_t bytes);
 int32_t lcu_clear(lcu_device *d, void *at, uint64_t bytes);
+/* Opens the library unless that was tried before. */
+int32_t lcu_find_library(lcu_device *d);
 
 /* --- weights (cuda_weight.c) ------------------------------------------------------------------- */
 

@@ -135,6 +135,7 @@ static void close_device(lm_device *device)
     if (d == NULL)
         return;
     (void)d->api->device_use(d->index);
+    (void)d->api->library_close(&d->library);
     if (d->staging != NULL)
         (void)d->api->pinned_give(d->staging);
     if (d->stream != NULL)
@@ -157,6 +158,18 @@ static int32_t start(lcu_device *d)
     LM_TRY(LCU_CALL(d, stream_create, &d->stream));
     LM_TRY(LCU_CALL(d, pinned_take, LCU_STAGING_BYTES, &d->staging));
     return LLM_OK;
+}
+
+int32_t lcu_find_library(lcu_device *d)
+{
+    int32_t rc = LLM_OK;
+    lm_os_mutex_lock(&d->turn);
+    if (!d->library_asked) {
+        rc = LCU_CALL(d, library_open, &d->library);
+        d->library_asked = rc >= 0;
+    }
+    lm_os_mutex_unlock(&d->turn);
+    return rc;
 }
 
 static int32_t open_device(const lm_host *host, uint32_t index, lm_device **out)

@@ -28,6 +28,8 @@ lcu_slot lcu_plan_slot(const lcu_planner *p, uint32_t slot)
     return (lcu_slot){(void *)at, info->width, info->rows};
 }
 
+static const uint8_t anywhere; /* the address of what a query knows no address of */
+
 lcu_weight_view lcu_plan_weight(const lcu_planner *p, uint32_t weight)
 {
     lcu_weight_view view = {0};
@@ -38,6 +40,7 @@ lcu_weight_view lcu_plan_weight(const lcu_planner *p, uint32_t weight)
     if (!p->query)
         return p->desc->weights[weight]->view;
     (void)lcu_pack_plan(&p->desc->network->weights[weight], &view, &bytes, &support);
+    view.data = &anywhere;
     return view;
 }
 
@@ -123,17 +126,18 @@ bool lcu_plan_hopper(const lcu_planner *p)
 
 void lcu_emit(lcu_planner *p, const lcu_launch *launch, const void *args)
 {
-    const lcu_kernel *kernel = &lcu_kernels[launch->kernel];
+    bool library = launch->kernel == LCU_LIBRARY;
+    uint32_t bytes = library ? (uint32_t)sizeof(lcu_gemm) : lcu_kernels[launch->kernel].args_bytes;
     if (!p->query && launch->shared_bytes > SHARED_FREE - SHARED_OWN)
-        fail(p, LCU_CALL(p->device, kernel_shared, *kernel->function,
+        fail(p, LCU_CALL(p->device, kernel_shared, *lcu_kernels[launch->kernel].function,
                          p->device->properties.shared_bytes - SHARED_OWN));
     if (!p->query) {
         lcu_launch *l = &p->launches[p->n_launches];
         *l = *launch;
         l->step = p->origin == NULL ? p->step : p->origin[p->step];
         l->args = p->args_bytes;
-        memcpy(p->args + p->args_bytes, args, kernel->args_bytes);
+        memcpy(p->args + p->args_bytes, args, bytes);
     }
     p->n_launches++;
-    p->args_bytes += (kernel->args_bytes + ARGS_ALIGN - 1) / ARGS_ALIGN * ARGS_ALIGN;
+    p->args_bytes += (bytes + ARGS_ALIGN - 1) / ARGS_ALIGN * ARGS_ALIGN;
 }

@@ -78,6 +78,8 @@ static int32_t plan_layout(lcu_device *d, const lm_program_desc *desc, lm_slot_p
 {
     lcu_planner p = {.device = d, .desc = desc, .places = places, .query = true};
     memset(l, 0, sizeof *l);
+    if (desc->numerics == LM_NUMERICS_FAST)
+        LM_TRY(lcu_find_library(d));
     LM_TRY(plan_run_block(desc, l));
     LM_TRY(lm_slots_place(&d->books, desc->graph, desc->steps, desc->n_steps, desc->outputs,
                           desc->n_outputs, &desc->limits, places, &l->slot_bytes));

@@ -128,14 +128,25 @@ static uint32_t blocks(const lcu_extent *e, const uint32_t counts[LCU_COUNTS])
     return e->times * (counts[e->count] / e->per + (counts[e->count] % e->per != 0));
 }
 
+static int32_t launch_library(lcu_device *d, lcu_stream stream, const lm_program *p,
+                              const lcu_launch *l, const uint32_t counts[LCU_COUNTS])
+{
+    lcu_gemm gemm;
+    memcpy(&gemm, p->args + l->args, sizeof gemm);
+    gemm.count = counts[l->ladder];
+    return LCU_CALL(d, library_product, &d->library, &gemm, stream);
+}
+
 static int32_t launch(lcu_device *d, lcu_stream stream, const lm_program *p, const lcu_launch *l,
                       const uint32_t counts[LCU_COUNTS])
 {
+    if (l->to != 0 && (counts[l->ladder] < l->from || counts[l->ladder] > l->to))
+        return LLM_OK;
+    if (l->kernel == LCU_LIBRARY)
+        return launch_library(d, stream, p, l, counts);
     const lcu_kernel *kernel = &lcu_kernels[l->kernel];
     lcu_shape shape = {
         {0, 0, 0}, kernel->threads, l->shared_bytes, d->properties.capability == STARTS_EARLY};
-    if (l->to != 0 && (counts[l->ladder] < l->from || counts[l->ladder] > l->to))
-        return LLM_OK;
     for (int i = 0; i < 3; i++) {
         shape.grid[i] = blocks(&l->grid[i], counts);
         if (shape.grid[i] == 0)

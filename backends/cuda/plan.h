@@ -11,7 +11,8 @@ enum {
 #define X(symbol, ...) LCU_K_##symbol,
     LCU_TABLE(X)
 #undef X
-        LCU_KERNEL_COUNT
+        LCU_KERNEL_COUNT,
+    LCU_LIBRARY = LCU_KERNEL_COUNT /* no kernel: a product of the library, lcu_gemm */
 };
 
 typedef struct lcu_kernel {
@@ -42,7 +43,7 @@ typedef struct lcu_extent {
 #define LCU_PER(count, per) ((lcu_extent){(count), (per), 1})
 
 typedef struct lcu_launch {
-    uint32_t kernel; /* LCU_K_... */
+    uint32_t kernel; /* LCU_K_..., or LCU_LIBRARY: `count` is that of the ladder */
     lcu_extent grid[3];
     uint32_t shared_bytes;
     /* Launched when from <= bucket of `ladder` <= to; to 0: always. */
@@ -82,9 +83,9 @@ bool lcu_plan_hopper(const lcu_planner *p);
 void lcu_emit(lcu_planner *p, const lcu_launch *launch, const void *args);
 
 lcu_slot lcu_plan_slot(const lcu_planner *p, uint32_t slot); /* LM_NONE: data NULL */
-/* In a query as it would be planned; NULL data for LM_NONE. */
+/* In a query as it would be planned, at no address; NULL data for LM_NONE. */
 lcu_weight_view lcu_plan_weight(const lcu_planner *p, uint32_t weight);
-const float *lcu_plan_vector(const lcu_planner *p, uint32_t weight); /* NULL: none, or a query */
+const float *lcu_plan_vector(const lcu_planner *p, uint32_t weight); /* NULL: none */
 lcu_linear lcu_plan_linear(const lcu_planner *p, const lm_linear *linear);
 lcu_cache_view lcu_plan_cache(const lcu_planner *p, uint32_t entry); /* zeros without caches */
 /* Memory of this step alone, aligned to 256; contents are lost between steps. */

@@ -7,9 +7,12 @@
 #define CHUNK     128u /* columns, see tiles.cu */
 #define FEW_ROWS  4u   /* of activations: never worth a tensor core */
 #define ANY       UINT32_MAX
-#define STAGES    (3u * 32768u) /* shared memory of tiles_many */
-#define TILES     4u
-#define TILES_FEW 64u /* rows of activations up to which tiles_few is used */
+/* Products with BF16 weights are the library's from so many rows on, where it is there. */
+#define LIBRARY_ROWS  512u
+#define LIBRARY_BYTES ((uint64_t)32 << 20) /* its workspace */
+#define STAGES        (3u * 32768u)        /* shared memory of tiles_many */
+#define TILES         4u
+#define TILES_FEW     64u /* rows of activations up to which tiles_few is used */
 
 /* --- kernels by layout ---------------------------------------------------------------------------- */
 
@@ -118,8 +121,9 @@ static void plan_gemv(lcu_planner *p, const lcu_product *pr, uint32_t to)
     }
 }
 
-/* Part `i` for more rows, its activations packed. */
-static void plan_part(lcu_planner *p, const lcu_product *pr, uint32_t i, lcu_slot out, lcu_x16 x)
+/* Part `i` for more rows, up to `to`, its activations packed. */
+static void plan_part(lcu_planner *p, const lcu_product *pr, uint32_t i, lcu_slot out, lcu_x16 x,
+                      uint32_t to)
 {
     const lcu_weight_view *w = &pr->linear[i].w;
     lcu_tiles_args a = {.run = p->run,
@@ -137,16 +141,16 @@ static void plan_part(lcu_planner *p, const lcu_product *pr, uint32_t i, lcu_slo
                         .shared_bytes = tiles[k].shared_bytes,
                         .ladder = pr->in.rows,
                         .from = rung == 0 ? FEW_ROWS + 1 : tiles[rung - 1].positions + 1,
-                        .to = rung == 2 ? ANY : tiles[rung].positions};
+                        .to = rung == 2 ? to : tiles[rung].positions};
         if (l.from <= lcu_plan_rows(p, pr->in.rows))
             lcu_emit(p, &l, &a);
     }
 }
 
 /* In the order of the kernel that a number of rows goes to. */
-static void plan_pack(lcu_planner *p, const lcu_pack_args *a)
+static void plan_pack(lcu_planner *p, const lcu_pack_args *a, uint32_t to)
 {
-    uint32_t few = tiles_for_many(p) == TILES_WIDE ? TILES_FEW : ANY;
+    uint32_t few = tiles_for_many(p) == TILES_WIDE ? TILES_FEW : to;
     lcu_launch l = {.kernel = LCU_K_pack_x,
                     .grid = {LCU_PER(a->in.rows, 1), LCU_BLOCKS(1), LCU_BLOCKS(1)},
                     .ladder = a->in.rows,
@@ -155,31 +159,86 @@ static void plan_pack(lcu_planner *p, const lcu_pack_args *a)
     lcu_emit(p, &l, a);
     l.kernel = LCU_K_pack_cores;
     l.from = few + 1;
-    l.to = ANY;
-    if (few < lcu_plan_rows(p, a->in.rows))
+    l.to = to;
+    if (few < to && few < lcu_plan_rows(p, a->in.rows))
         lcu_emit(p, &l, a);
 }
 
-static void plan_tiles(lcu_planner *p, const lcu_product *pr)
+static void plan_tiles(lcu_planner *p, const lcu_product *pr, const lcu_slot *out, uint32_t to)
 {
-    uint32_t cols = pr->linear[0].w.cols, kind = pr->in.rows;
+    uint32_t cols = pr->linear[0].w.cols, kind = pr->in.rows, most = lcu_plan_rows(p, kind);
     lcu_pack_args pack = {.run = p->run,
                           .in = pr->in,
-                          .x = take_x16(p, cols, lcu_plan_rows(p, kind)),
+                          .x = take_x16(p, cols, to < most ? to : most),
                           .cols = cols,
                           .used = 1,
                           .bf16 = pr->linear[0].w.layout == LCU_LAYOUT_BF16};
-    plan_pack(p, &pack);
-    if (!pr->glu) {
-        for (uint32_t i = 0; i < pr->parts; i++)
-            plan_part(p, pr, i, pr->out[i], pack.x);
-        return;
+    plan_pack(p, &pack, to);
+    for (uint32_t i = 0; i < pr->parts; i++)
+        plan_part(p, pr, i, out[i], pack.x, to);
+}
+
+/* --- by the library ----------------------------------------------------------------------------------- */
+
+static bool takes_library(const lcu_planner *p, const lcu_product *pr)
+{
+    return p->device->library.handle != NULL && pr->linear[0].w.layout == LCU_LAYOUT_BF16 &&
+           lcu_plan_rows(p, pr->in.rows) >= LIBRARY_ROWS;
+}
+
+static void plan_bias(lcu_planner *p, const float *bias, lcu_slot out, lcu_launch l)
+{
+    lcu_values_args a = {.run = p->run, .in = {out}, .out = out, .vector = bias};
+    l.kernel = LCU_K_row_add;
+    l.grid[1] = LCU_BLOCKS(ceil_div(out.width, 1024));
+    lcu_emit(p, &l, &a);
+}
+
+static void plan_library(lcu_planner *p, const lcu_product *pr, const lcu_slot *out)
+{
+    uint32_t stride = pr->linear[0].w.stride[0] / 2, kind = pr->in.rows;
+    uint64_t bytes = (uint64_t)lcu_plan_rows(p, kind) * stride * sizeof(uint16_t);
+    lcu_round_args rounded = {
+        .run = p->run, .in = pr->in, .out = lcu_plan_scratch(p, bytes), .stride = stride};
+    void *workspace = lcu_plan_scratch(p, LIBRARY_BYTES);
+    lcu_launch l = {
+        .kernel = LCU_K_round,
+        .grid = {LCU_PER(kind, 1), LCU_BLOCKS(ceil_div(pr->in.width, 1024)), LCU_BLOCKS(1)},
+        .ladder = kind,
+        .from = LIBRARY_ROWS,
+        .to = ANY};
+    lcu_emit(p, &l, &rounded);
+    for (uint32_t i = 0; i < pr->parts; i++) {
+        const lcu_linear *linear = &pr->linear[i];
+        lcu_gemm gemm = {.weight = linear->w.data,
+                         .x = rounded.out,
+                         .rows = linear->w.rows,
+                         .cols = linear->w.cols,
+                         .stride = stride,
+                         .residual = pr->residual,
+                         .out = out[i].data,
+                         .scale = linear->scale,
+                         .workspace = workspace,
+                         .workspace_bytes = LIBRARY_BYTES};
+        l.kernel = LCU_LIBRARY;
+        lcu_emit(p, &l, &gemm);
+        if (linear->bias != NULL)
+            plan_bias(p, linear->bias, out[i], l);
     }
-    lcu_slot gate = lcu_plan_slot_of(p, pr->out[0].width, kind);
-    lcu_slot up = lcu_plan_slot_of(p, pr->out[0].width, kind);
-    plan_part(p, pr, 0, gate, pack.x);
-    plan_part(p, pr, 1, up, pack.x);
-    lcu_plan_act_mul(p, pr->act, gate, up, false, pr->out[0], FEW_ROWS + 1);
+}
+
+/* For more rows than the vectors take. */
+static void plan_many(lcu_planner *p, const lcu_product *pr)
+{
+    bool library = takes_library(p, pr);
+    lcu_slot out[LCU_LINEAR_PARTS];
+    for (uint32_t i = 0; i < pr->parts; i++)
+        out[i] = pr->glu ? lcu_plan_slot_of(p, pr->out[0].width, pr->in.rows) : pr->out[i];
+    plan_tiles(p, pr, out, library ? LIBRARY_ROWS - 1 : ANY);
+    if (library)
+        plan_library(p, pr, out);
+    if (pr->glu)
+        lcu_plan_act_mul(p, pr->act, out[0], out[1], false, pr->out[0], FEW_ROWS + 1);
 }
 
 /* One part after the other. */
@@ -212,7 +271,7 @@ void lcu_plan_product(lcu_planner *p, const lcu_product *pr)
     bool fast = is_fast(p, layout) && pr->heads == 1;
     plan_gemv(p, pr, fast ? FEW_ROWS : ANY);
     if (fast && lcu_plan_rows(p, pr->in.rows) > FEW_ROWS)
-        plan_tiles(p, pr);
+        plan_many(p, pr);
 }
 
 int32_t lcu_plan_linear_step(lcu_planner *p, const lm_step *step)

@@ -1,5 +1,5 @@
 /* runtime.c - the table of calls over CUDA's runtime, which is linked statically. */
-#include "backends/cuda/api.h"
+#include "backends/cuda/library.h"
 
 #include <cuda_runtime_api.h>
 
@@ -204,6 +204,25 @@ static lcu_result graph_launch(lcu_graph graph, lcu_stream stream)
 static lcu_result graph_destroy(lcu_graph graph)
 {
     return answer(cudaGraphExecDestroy(graph));
+}
+
+/* --- the library ------------------------------------------------------------------------------ */
+
+static lcu_result library_open(lcu_library *out)
+{
+    return lcu_library_open(out);
+}
+
+static lcu_result library_close(lcu_library *library)
+{
+    lcu_library_close(library);
+    return LCU_OK;
+}
+
+static lcu_result library_product(const lcu_library *library, const lcu_gemm *gemm,
+                                  lcu_stream stream)
+{
+    return lcu_library_product(library, gemm, stream);
 }
 
 #define CALL(name) .name = name,

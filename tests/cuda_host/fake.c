@@ -27,7 +27,7 @@ typedef struct event {
     uint64_t recorded, passed; /* how often */
 } event;
 
-enum { COPY, SET, LAUNCH, RECORD };
+enum { COPY, SET, LAUNCH, RECORD, PRODUCT };
 
 typedef struct work {
     int kind;
@@ -38,6 +38,7 @@ typedef struct work {
     const void *function;
     lcu_shape shape;
     event *event;
+    lcu_gemm gemm;
 } work;
 
 typedef struct list {
@@ -243,6 +244,29 @@ static lcu_result push(stream *s, const work *w)
     return LCU_OK;
 }
 
+static float from_bf16(const void *values, size_t i)
+{
+    uint32_t bits = (uint32_t)((const uint16_t *)values)[i] << 16;
+    float v;
+    memcpy(&v, &bits, sizeof v);
+    return v;
+}
+
+static void do_product(const lcu_gemm *g)
+{
+    memset(g->workspace, 0xff, g->workspace_bytes < 4096 ? g->workspace_bytes : 4096);
+    for (size_t n = 0; n < g->count; n++) {
+        for (size_t m = 0; m < g->rows; m++) {
+            float sum = 0;
+            for (size_t k = 0; k < g->cols; k++)
+                sum += from_bf16(g->weight, m * g->stride + k) * from_bf16(g->x, n * g->stride + k);
+            sum *= g->scale;
+            g->out[n * g->rows + m] =
+                g->residual == NULL ? sum : sum + g->residual[n * g->rows + m];
+        }
+    }
+}
+
 static void do_work(const work *w)
 {
     if (lost != 0)
@@ -253,6 +277,8 @@ static void do_work(const work *w)
         memset(w->to, w->byte, w->bytes);
     else if (w->kind == RECORD)
         w->event->passed++;
+    else if (w->kind == PRODUCT)
+        do_product(&w->gemm);
     else {
         const char *why = emu_launch(w->function, w->from, w->shape.grid, w->shape.threads,
                                      w->shape.shared_bytes);
@@ -528,6 +554,38 @@ static lcu_result graph_destroy(lcu_graph graph)
     state.graphs--;
     pthread_mutex_unlock(&turn);
     return LCU_OK;
+}
+
+/* --- the library --------------------------------------------------------------------------------- */
+
+static lcu_result library_open(lcu_library *out)
+{
+    ENTER();
+    memset(out, 0, sizeof *out);
+    out->handle = state.no_library ? NULL : &state;
+    LEAVE();
+}
+
+static lcu_result library_close(lcu_library *library)
+{
+    memset(library, 0, sizeof *library);
+    return LCU_OK;
+}
+
+static lcu_result library_product(const lcu_library *library, const lcu_gemm *g, lcu_stream on)
+{
+    ENTER();
+    size_t rows = g->count, results = rows * g->rows * sizeof(float);
+    bool there = library->handle == &state && holds(g->x, rows * g->stride * 2, false) &&
+                 holds(g->weight, (size_t)g->rows * g->stride * 2, false) &&
+                 holds(g->out, results, false) && holds(g->workspace, g->workspace_bytes, false) &&
+                 (g->residual == NULL || holds(g->residual, results, false));
+    if (!there || (uintptr_t)g->x % 16 != 0 || g->stride % 8 != 0)
+        rc = fail_for_good(BAD_VALUE, "a product outside of device memory, or not aligned");
+    else
+        rc = push(on, &(work){.kind = PRODUCT, .gemm = *g});
+    state.products++;
+    LEAVE();
 }
 
 #define CALL(name) .name = name,

@@ -15,6 +15,8 @@ typedef struct fake_state {
     int fail_with;         /* the error; sticky unless memory ran out */
     uint64_t live, pinned; /* blocks of memory not given back */
     uint64_t streams, events, graphs, graph_launches, launches;
+    bool no_library;   /* cuBLASLt is absent */
+    uint64_t products; /* that it was asked for */
 } fake_state;
 
 #include <llm/llm_types.h>

@@ -152,6 +152,47 @@ static void test_faults__processor_goes_on(void **state)
     rig_model_finish(&m);
 }
 
+/* --- the library ---------------------------------------------------------------------------------- */
+
+/* 530 rows with BF16 weights in fast numerics; call number `fail` of the run fails, none when 0. Answers
+ * the run's status and how many products the library was asked for. */
+static int32_t long_prompt(bool there, uint64_t fail, uint64_t *products)
+{
+    const rig_part part = {0, 530};
+    rig_model m;
+    rig r;
+    case_build(&m, "linear BF16", 51);
+    (void)new_machine(true);
+    cuda->no_library = !there;
+    rig_options o = {.backend = "cuda", .fast = true, .max_rows = 600};
+    rig_open(&r, &m, &o);
+    cuda->fail_at = fail == 0 ? 0 : cuda->calls + fail;
+    cuda->fail_with = LAUNCH_FAILED;
+    int32_t rc = rig_run(&r, &part, 1);
+    *products = cuda->products;
+    rig_close(&r);
+    want_nothing_left();
+    rig_model_finish(&m);
+    return rc;
+}
+
+/* Without the library kernels do it; a product that fails loses the device as a launch does. */
+static void test_faults__library(void **state)
+{
+    uint64_t products, calls = 0, failed_products = 0;
+    int32_t rc;
+    (void)state;
+    assert_ok(long_prompt(false, 0, &products));
+    assert_int_equal(products, 0);
+    assert_ok(long_prompt(true, 0, &products));
+    assert_true(products > 0);
+    while ((rc = long_prompt(true, ++calls, &products)) != LLM_OK) {
+        assert_int_equal(rc, LLM_E_DEVICE);
+        failed_products += products == 0;
+    }
+    assert_true(calls > 4 && failed_products > 2);
+}
+
 /* --- devices that are not there ----------------------------------------------------------------- */
 
 static void want_none(int error, int devices, const char *reason)
@@ -213,6 +254,7 @@ int main(int argc, char **argv)
         cmocka_unit_test(test_faults__no_device),
         cmocka_unit_test(test_faults__recordings),
         cmocka_unit_test(test_faults__processor_goes_on),
+        cmocka_unit_test(test_faults__library),
         cmocka_unit_test(test_faults__memory_runs_out),
         cmocka_unit_test(test_faults__device_is_lost),
     };

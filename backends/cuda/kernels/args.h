@@ -103,6 +103,13 @@ typedef struct lcu_move_args { /* copy of columns, gather */
     bool gather; /* row i of out is row wanted[i] of in */
 } lcu_move_args;
 
+typedef struct lcu_round_args { /* rows in BF16 for the library */
+    const lcu_run *run;
+    lcu_slot in;
+    uint16_t *out; /* [rows][stride] */
+    uint32_t stride;
+} lcu_round_args;
+
 typedef struct lcu_embed_args {
     const lcu_run *run;
     lcu_slot out;

@@ -13,6 +13,7 @@
     X(scale, lcu_values_args, 256, 80, scale_values)                                               \
     X(act_mul, lcu_values_args, 256, 80, act_mul)                                                  \
     X(move, lcu_move_args, 256, 80, move_columns)                                                  \
+    X(round, lcu_round_args, 256, 80, round_rows)                                                  \
     X(embed, lcu_embed_args, 256, 80, embed_rows)
 
 #define LCU_TABLE_NORM(X)                                                                          \

@@ -75,6 +75,18 @@ LCU_BODY void move_columns(const lcu_move_args &a)
         out[c] = x[c];
 }
 
+/* What lies between the columns and the stride is never read. */
+LCU_BODY void round_rows(const lcu_round_args &a)
+{
+    uint32_t row = lcu_block_x();
+    if (row >= lcu_rows(a.run, a.in.rows))
+        return;
+    const float *x = row_of(a.in, row);
+    uint16_t *out = a.out + (size_t)row * a.stride;
+    LCU_EACH_COLUMN(c, a.in.width)
+        out[c] = lcu_to_bf16(x[c]);
+}
+
 LCU_BODY void embed_rows(const lcu_embed_args &a)
 {
     uint32_t i = lcu_block_x();
