@@ -1,10 +1,11 @@
 /* plan_attn.c - launches of attention. Few rows share out the splits of their slots, many walk them;
- * with fast numerics sequences that bring many rows go to the tensor cores (attn_prompt.cu). */
+ * with fast numerics sequences that bring many rows go to the tensor cores (attn_prompt.cu, attn_wide.cu). */
 #include "backends/cuda/plan.h"
 
-#define SPLIT_ROWS   16u /* up to so many rows share out their splits: scratch grows with them */
-#define PROMPT_ROWS  16u /* of one sequence */
-#define PROMPT_TILE  64u /* queries, slots */
+#define SPLIT_ROWS   16u  /* up to so many rows share out their splits: scratch grows with them */
+#define PROMPT_ROWS  16u  /* of one sequence */
+#define PROMPT_TILE  64u  /* queries, slots */
+#define WIDE_QUERIES 128u /* of a block of attn_wide.cu */
 #define SHARED_BYTES (96u * 1024u) /* that every card has */
 #define LEAST_BYTES  4096u         /* of a tile of keys, used for more */
 #define MOST_V_DIM   512u
@@ -20,6 +21,11 @@ static const struct {
     uint32_t dim, kernel;
 } prompts[3] = {
     {64, LCU_K_attn_prompt_64}, {128, LCU_K_attn_prompt_128}, {256, LCU_K_attn_prompt_256}};
+
+/* By warpgroups, for caches of F16 and BF16. */
+static const uint32_t wide[3][2] = {{LCU_K_attn_wide_64_f16, LCU_K_attn_wide_64_bf16},
+                                    {LCU_K_attn_wide_128_f16, LCU_K_attn_wide_128_bf16},
+                                    {LCU_K_attn_wide_256_f16, LCU_K_attn_wide_256_bf16}};
 
 static uint32_t align(uint32_t bytes)
 {
@@ -51,7 +57,7 @@ static void plan_prompt(lcu_planner *p, lcu_attn_args *a)
         i++;
     for (a->pack = 1; a->pack < group && a->pack < PROMPT_TILE / 4;)
         a->pack *= 2;
-    uint32_t sets = (group + a->pack - 1) / a->pack;
+    uint32_t sets = (group + a->pack - 1) / a->pack, format = a->cache.parts[0].format;
     lcu_launch l = {.kernel = prompts[i].kernel,
                     .grid = {LCU_BLOCKS(a->kv_heads * sets),
                              LCU_PER(LCU_COUNT_ROWS, PROMPT_TILE / a->pack), LCU_BLOCKS(1)},
@@ -59,6 +65,12 @@ static void plan_prompt(lcu_planner *p, lcu_attn_args *a)
                     .ladder = LCU_COUNT_ROWS,
                     .from = PROMPT_ROWS,
                     .to = UINT32_MAX};
+    if (lcu_plan_hopper(p) && (format == LM_F16 || format == LM_BF16) &&
+        a->cache.parts[1].format == format) {
+        l.kernel = wide[i][format == LM_BF16];
+        l.grid[1] = LCU_PER(LCU_COUNT_ROWS, WIDE_QUERIES / a->pack);
+        l.shared_bytes = LCU_ATTN_WIDE_BYTES(prompts[i].dim);
+    }
     a->prompt_rows = PROMPT_ROWS;
     lcu_emit(p, &l, a);
 }

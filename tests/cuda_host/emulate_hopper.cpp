@@ -71,7 +71,7 @@ void emu_phase_wait(uint32_t offset, uint32_t n)
         b.waiting.push_back(emu.self->index);
         emu_pause();
     }
-    emu.self->acquired = b.ended;
+    emu.self->acquired = std::max(emu.self->acquired, b.ended);
 }
 
 /* --- bulk copies ----------------------------------------------------------------------------------- */

@@ -49,6 +49,11 @@ template <uint32_t N> static inline void lcu_registers_more()
     static_assert(N % 8 == 0 && N <= 256, "");
 }
 
+LCU_DEV float lcu_exp2(float v)
+{
+    return std::exp2(v);
+}
+
 /* --- products ------------------------------------------------------------------------------------------- */
 
 template <class T>

@@ -162,6 +162,9 @@ typedef struct lcu_append_args {
 #define LCU_TILE_STRIDE(head_bytes)                                                                \
     ((head_bytes) % 16 != 0 ? (head_bytes) : ((head_bytes) + 95) / 128 * 128 + 32)
 
+/* attn_wide.cu: queries and two stages of keys and values, their barriers and marks. */
+#define LCU_ATTN_WIDE_BYTES(dim) ((dim) * ((dim) == 256 ? 768u : 1280u) + 64u + 1024u)
+
 typedef struct lcu_attn_args {
     const lcu_run *run;
     lcu_slot in, out;

@@ -92,6 +92,14 @@
     X(attn_prompt_128, lcu_attn_args, 128, 80, attn_prompt<128>)                                   \
     X(attn_prompt_256, lcu_attn_args, 128, 80, attn_prompt<256>)
 
+#define LCU_TABLE_ATTN_WIDE(X)                                                                     \
+    X(attn_wide_64_f16, lcu_attn_args, 384, 90, attn_wide<64, false>)                              \
+    X(attn_wide_128_f16, lcu_attn_args, 384, 90, attn_wide<128, false>)                            \
+    X(attn_wide_256_f16, lcu_attn_args, 384, 90, attn_wide<256, false>)                            \
+    X(attn_wide_64_bf16, lcu_attn_args, 384, 90, attn_wide<64, true>)                              \
+    X(attn_wide_128_bf16, lcu_attn_args, 384, 90, attn_wide<128, true>)                            \
+    X(attn_wide_256_bf16, lcu_attn_args, 384, 90, attn_wide<256, true>)
+
 #define LCU_TABLE_MOE(X)                                                                           \
     X(route, lcu_route_args, 32, 80, route_row)                                                    \
     X(combine, lcu_combine_args, 256, 80, combine_rows)
@@ -114,6 +122,7 @@
     LCU_TABLE_WIDE(X)                                                                              \
     LCU_TABLE_ATTN(X)                                                                              \
     LCU_TABLE_ATTN_PROMPT(X)                                                                       \
+    LCU_TABLE_ATTN_WIDE(X)                                                                         \
     LCU_TABLE_ORDER(X)                                                                             \
     LCU_TABLE_MOE(X)                                                                               \
     LCU_TABLE_STATE(X)                                                                             \

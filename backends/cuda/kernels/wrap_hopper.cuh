@@ -84,6 +84,14 @@ template <uint32_t N> LCU_DEV void lcu_registers_more()
     asm volatile("setmaxnreg.inc.sync.aligned.u32 %0;" ::"n"(N));
 }
 
+/* 2 to the power of v; its relative error is below 2e-7, and small results are zero. */
+LCU_DEV float lcu_exp2(float v)
+{
+    float p;
+    asm("ex2.approx.ftz.f32 %0, %1;" : "=f"(p) : "f"(v));
+    return p;
+}
+
 /* --- products ------------------------------------------------------------------------------------------------- */
 
 /* A matrix of 16-bit values in shared memory. Plain: core matrices of eight rows of 16 bytes, `leading`
