@@ -32,15 +32,18 @@ static void compare(const rig_case *c, const rig_model *m, rig_options o)
 }
 
 /* So many rows at once that whatever takes many rows does. */
-static void many_rows(void **state)
+static void many_rows_of(const rig_case *c, uint32_t cache_format)
 {
-    const rig_case *c = *state;
     static const uint32_t lengths[RIG_SEQS] = {140, 3, 41, 0};
     rig_model m;
     rig got, wanted;
     rig_model_init(&m, 14);
     c->build(&m, c->variant);
-    rig_options o = {.backend = suite_backend, .max_rows = 200, .fast = suite_fast};
+    rig_options o = {.backend = suite_backend,
+                     .max_rows = 200,
+                     .fast = suite_fast,
+                     .k_format = cache_format,
+                     .v_format = cache_format};
     rig_open(&got, &m, &o);
     o.backend = "ref";
     o.fast = false;
@@ -51,6 +54,17 @@ static void many_rows(void **state)
     rig_close(&got);
     rig_close(&wanted);
     rig_model_finish(&m);
+}
+
+static void many_rows(void **state)
+{
+    many_rows_of(*state, LM_F32);
+}
+
+static void many_rows_of_halves(void **state)
+{
+    many_rows_of(*state, LM_F16);
+    many_rows_of(*state, LM_BF16);
 }
 
 /* More still: what a device leaves to a library. */
@@ -146,6 +160,8 @@ void suite_match(suite *s)
             suite_add(s, many_rows, c, "matches ref, many rows", c->name);
         if (suite_fast && strstr(c->name, "BF16") != NULL && c->kind != LM_STEP_ATTN_PAGED)
             suite_add(s, long_prompts, c, "long prompts", c->name);
+        if (suite_fast && c->kind == LM_STEP_ATTN_PAGED)
+            suite_add(s, many_rows_of_halves, c, "matches ref, many rows of halves", c->name);
         if (c->kind == LM_STEP_ATTN_PAGED) {
             suite_add(s, cache_types, c, "cache types", c->name);
             if (!c->whole)
