@@ -126,9 +126,8 @@ static void cache_types(void **state)
     }
 }
 
-static void long_context(void **state)
+static void long_context_of(const rig_case *c, uint32_t cache_format)
 {
-    const rig_case *c = *state;
     static const uint32_t lengths[RIG_SEQS] = {1100, 530, 0, 0};
     rig_model m;
     rig got, wanted;
@@ -138,7 +137,9 @@ static void long_context(void **state)
                      .threads = 2,
                      .max_rows = 600,
                      .free_pages = true,
-                     .fast = suite_fast};
+                     .fast = suite_fast,
+                     .k_format = cache_format,
+                     .v_format = cache_format};
     rig_open(&got, &m, &o);
     o.backend = "ref";
     o.fast = false;
@@ -149,6 +150,13 @@ static void long_context(void **state)
     rig_close(&got);
     rig_close(&wanted);
     rig_model_finish(&m);
+}
+
+static void long_context(void **state)
+{
+    long_context_of(*state, LM_F32);
+    if (suite_fast)
+        long_context_of(*state, LM_F16);
 }
 
 void suite_match(suite *s)
