@@ -226,7 +226,7 @@ void suite_exact(suite *s)
     for (size_t i = 0; (c = case_at(i)) != NULL; i++) {
         suite_add(s, suite_fast ? repeats : same_bits, c, suite_fast ? "repeats" : "same bits",
                   c->name);
-        if (!suite_fast)
+        if (has_team() && !suite_fast)
             suite_add(s, same_bits_sixteen, c, "same bits, sixteen", c->name);
         if (!c->whole)
             suite_add(s, nan_stays, c, "NaN stays", c->name);
