@@ -1,13 +1,13 @@
 /* transfer.c - bytes between the host and device memory, and submissions. Memory that the host sees is
- * written directly; the rest goes through one staging buffer. Each copy is waited for: weights are
- * loaded once and pages move rarely. */
+ * written directly; the rest goes through the two halves of a staging buffer, one of which the host
+ * fills or empties while the device copies the other. */
 #include "backends/vulkan/vulkan.h"
 
 #include "base/checked.h"
 
 #include <string.h>
 
-#define STAGING ((uint64_t)16 << 20)
+#define HALF ((uint64_t)8 << 20)
 
 /* --- submissions ------------------------------------------------------------------------------ */
 
@@ -72,9 +72,10 @@ int32_t lvk_transfer_init(lvk_device *d)
     VkCommandBufferAllocateInfo one = {.sType = VK_STRUCTURE_TYPE_COMMAND_BUFFER_ALLOCATE_INFO,
                                        .commandPool = t->pool,
                                        .level = VK_COMMAND_BUFFER_LEVEL_PRIMARY,
-                                       .commandBufferCount = 1};
-    LVK_TRY(d, d->calls.AllocateCommandBuffers(d->device, &one, &t->commands),
-            "make a command buffer");
+                                       .commandBufferCount = LVK_HALVES};
+    LVK_TRY(d, d->calls.AllocateCommandBuffers(d->device, &one, t->commands),
+            "make command buffers");
+    t->half = HALF;
     return lvk_semaphore_create(d, &t->semaphore);
 }
 
@@ -100,25 +101,40 @@ static void barrier(lvk_device *d, VkCommandBuffer commands)
                                 1, &all, 0, NULL, 0, NULL);
 }
 
-/* With the mutex held. */
-static int32_t copy_now(lvk_device *d, const lvk_region *from, const lvk_region *to,
-                        const lvk_piece *pieces, uint32_t count)
+/* Waits until copy number `value` is done, with the mutex held. */
+static int32_t wait_for(lvk_device *d, uint64_t value)
+{
+    return lvk_wait(d, d->transfer.semaphore, value, UINT64_MAX);
+}
+
+/* Begins copy number `value + 1`, with the mutex held; the one before the last must be done, whose
+ * command buffer (and half of the staging buffer) it takes. */
+static int32_t copy_begin(lvk_device *d, const lvk_region *from, const lvk_region *to,
+                          const lvk_piece *pieces, uint32_t count)
 {
     lvk_transfer *t = &d->transfer;
+    VkCommandBuffer commands = t->commands[(t->value + 1) % LVK_HALVES];
     VkCommandBufferBeginInfo begin = {.sType = VK_STRUCTURE_TYPE_COMMAND_BUFFER_BEGIN_INFO,
                                       .flags = VK_COMMAND_BUFFER_USAGE_ONE_TIME_SUBMIT_BIT};
-    LVK_TRY(d, d->calls.BeginCommandBuffer(t->commands, &begin), "record a copy");
-    barrier(d, t->commands);
+    LVK_TRY(d, d->calls.BeginCommandBuffer(commands, &begin), "record a copy");
+    barrier(d, commands);
     for (uint32_t i = 0; i < count; i++) {
         VkBufferCopy copy = {from->offset + pieces[i].from, to->offset + pieces[i].to,
                              pieces[i].bytes};
-        d->calls.CmdCopyBuffer(t->commands, lvk_buffer_of(from), lvk_buffer_of(to), 1, &copy);
+        d->calls.CmdCopyBuffer(commands, lvk_buffer_of(from), lvk_buffer_of(to), 1, &copy);
     }
-    barrier(d, t->commands);
-    LVK_TRY(d, d->calls.EndCommandBuffer(t->commands), "record a copy");
-    LM_TRY(submit(d, t->commands, t->semaphore, t->value + 1));
+    barrier(d, commands);
+    LVK_TRY(d, d->calls.EndCommandBuffer(commands), "record a copy");
+    LM_TRY(submit(d, commands, t->semaphore, t->value + 1));
     t->value++;
-    return lvk_wait(d, t->semaphore, t->value, UINT64_MAX);
+    return LLM_OK;
+}
+
+static int32_t copy_now(lvk_device *d, const lvk_region *from, const lvk_region *to,
+                        const lvk_piece *pieces, uint32_t count)
+{
+    LM_TRY(copy_begin(d, from, to, pieces, count));
+    return wait_for(d, d->transfer.value);
 }
 
 int32_t lvk_copy(lvk_device *d, const lvk_region *from, const lvk_region *to,
@@ -139,25 +155,69 @@ int32_t lvk_copy(lvk_device *d, const lvk_region *from, const lvk_region *to,
 static int32_t need_staging(lvk_device *d)
 {
     lvk_region *s = &d->transfer.staging;
-    return s->block != NULL ? LLM_OK : lvk_take(d, LVK_HOST_READS, STAGING, false, s);
+    return s->block != NULL ? LLM_OK : lvk_take(d, LVK_HOST_READS, LVK_HALVES * HALF, false, s);
 }
 
-/* Piece by piece through the staging buffer, with the mutex held. */
-static int32_t stage(lvk_device *d, const lvk_region *region, uint64_t offset, uint8_t *outside,
-                     uint64_t bytes, bool up)
+/* Where in the staging buffer copy number `value` has its half. */
+static uint64_t half_of(uint64_t value)
 {
+    return value % LVK_HALVES * HALF;
+}
+
+static uint64_t part_of(const lvk_transfer *t, uint64_t bytes, uint64_t at)
+{
+    return bytes - at < t->half ? bytes - at : t->half;
+}
+
+/* With the mutex held and all before it done. */
+static int32_t stage_up(lvk_device *d, const lvk_region *to, uint64_t offset, const uint8_t *from,
+                        uint64_t bytes)
+{
+    lvk_transfer *t = &d->transfer;
     LM_TRY(need_staging(d));
-    const lvk_region *s = &d->transfer.staging;
-    for (uint64_t at = 0; at < bytes; at += STAGING) {
-        uint64_t part = bytes - at < STAGING ? bytes - at : STAGING;
-        if (up)
-            memcpy(s->host, outside + at, (size_t)part);
-        lvk_piece piece = {up ? 0 : offset + at, up ? offset + at : 0, part};
-        LM_TRY(up ? copy_now(d, s, region, &piece, 1) : copy_now(d, region, s, &piece, 1));
-        if (!up)
-            memcpy(outside + at, s->host, (size_t)part);
+    uint64_t first = t->value;
+    for (uint64_t at = 0; at < bytes; at += t->half) {
+        uint64_t half = half_of(t->value + 1), part = part_of(t, bytes, at);
+        if (t->value > first)
+            LM_TRY(wait_for(d, t->value - 1));
+        memcpy(t->staging.host + half, from + at, (size_t)part);
+        lvk_piece piece = {half, offset + at, part};
+        LM_TRY(copy_begin(d, &t->staging, to, &piece, 1));
     }
+    return wait_for(d, t->value);
+}
+
+/* Takes out of the staging buffer what the last copy brought. */
+static int32_t empty_half(lvk_device *d, uint64_t value, uint8_t *into, uint64_t part)
+{
+    LM_TRY(wait_for(d, value));
+    memcpy(into, d->transfer.staging.host + half_of(value), (size_t)part);
     return LLM_OK;
+}
+
+static int32_t stage_down(lvk_device *d, const lvk_region *from, uint64_t offset, uint8_t *into,
+                          uint64_t bytes)
+{
+    lvk_transfer *t = &d->transfer;
+    LM_TRY(need_staging(d));
+    uint64_t at = 0;
+    for (uint64_t next = 0; next < bytes; next += t->half) {
+        lvk_piece piece = {offset + next, half_of(t->value + 1), part_of(t, bytes, next)};
+        LM_TRY(copy_begin(d, from, &t->staging, &piece, 1));
+        if (next == 0)
+            continue;
+        LM_TRY(empty_half(d, t->value - 1, into + at, t->half));
+        at = next;
+    }
+    return bytes == 0 ? LLM_OK : empty_half(d, t->value, into + at, bytes - at);
+}
+
+/* A transfer that failed half way leaves nothing under way. */
+static int32_t settled(lvk_device *d, int32_t rc)
+{
+    if (rc < 0)
+        (void)wait_for(d, d->transfer.value);
+    return rc;
 }
 
 int32_t lvk_upload(lvk_device *d, const lvk_region *to, uint64_t offset, const void *from,
@@ -170,7 +230,7 @@ int32_t lvk_upload(lvk_device *d, const lvk_region *to, uint64_t offset, const v
         return LLM_OK;
     }
     lm_os_mutex_lock(&d->transfer.mutex);
-    int32_t rc = stage(d, to, offset, (uint8_t *)(uintptr_t)from, bytes, true);
+    int32_t rc = settled(d, stage_up(d, to, offset, from, bytes));
     lm_os_mutex_unlock(&d->transfer.mutex);
     return rc;
 }
@@ -185,7 +245,7 @@ int32_t lvk_download(lvk_device *d, const lvk_region *from, uint64_t offset, voi
         return LLM_OK;
     }
     lm_os_mutex_lock(&d->transfer.mutex);
-    int32_t rc = stage(d, from, offset, into, bytes, false);
+    int32_t rc = settled(d, stage_down(d, from, offset, into, bytes));
     lm_os_mutex_unlock(&d->transfer.mutex);
     return rc;
 }

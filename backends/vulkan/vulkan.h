@@ -41,13 +41,15 @@ typedef struct lvk_memory {
 
 typedef struct lvk_pipeline lvk_pipeline;
 
-/* Copies between the host and memory that it does not see, one after the other. */
+/* Copies between the host and memory that it does not see, in halves of a staging buffer. */
+#define LVK_HALVES 2u
 typedef struct lvk_transfer {
     lm_os_mutex mutex; /* also around every use of the device's queue */
     VkCommandPool pool;
-    VkCommandBuffer commands;
+    VkCommandBuffer commands[LVK_HALVES]; /* taken in turns */
     VkSemaphore semaphore;
-    uint64_t value;
+    uint64_t value; /* copies begun, which the semaphore counts as they end */
+    uint64_t half;  /* bytes in one copy */
     lvk_region staging;
 } lvk_transfer;
 
