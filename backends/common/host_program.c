@@ -177,6 +177,19 @@ static int32_t run_step(lhost_run *r)
     return LLM_OK;
 }
 
+static int32_t run_steps(lhost_run *r)
+{
+    if (r->device->kind->begin != NULL)
+        LM_TRY(r->device->kind->begin(r));
+    for (; r->index < r->program->n_steps; r->index++) {
+        if (r->run->cancel != NULL && atomic_load(r->run->cancel) != 0)
+            return lm_fail(LLM_E_CANCELLED, "cancelled before step %llu",
+                           (unsigned long long)r->index);
+        LM_TRY(run_step(r));
+    }
+    return LLM_OK;
+}
+
 int32_t lhost_program_run(lm_device *device, lm_queue *queue, lm_program *program,
                           const lm_run *run)
 {
@@ -185,15 +198,10 @@ int32_t lhost_program_run(lm_device *device, lm_queue *queue, lm_program *progra
     LM_TRY(lhost_run_check(&program->bounds, run));
     if (program->profiling)
         memset(program->step_ns, 0, program->n_origins * sizeof *program->step_ns);
-    if (r.device->kind->begin != NULL)
-        LM_TRY(r.device->kind->begin(&r));
-    for (; r.index < program->n_steps; r.index++) {
-        if (run->cancel != NULL && atomic_load(run->cancel) != 0)
-            return lm_fail(LLM_E_CANCELLED, "cancelled before step %llu",
-                           (unsigned long long)r.index);
-        LM_TRY(run_step(&r));
-    }
-    return LLM_OK;
+    bool spread = lm_os_spread_on();
+    int32_t rc = run_steps(&r);
+    lm_os_spread_off(spread);
+    return rc;
 }
 
 int32_t lhost_slot_write(lm_device *device, lm_queue *queue, lm_program *program, uint32_t slot,

@@ -84,8 +84,11 @@ int32_t lhost_weight_load(lm_device *device, const lm_weight_desc *desc, const l
     if (!lhost_weight_size(desc, &w->row_bytes, &w->matrix_bytes, &all) || all > desc->bytes)
         rc = lm_fail(LLM_E_INVALID, "weight '%s': %llu bytes given where its shape needs more",
                      desc->name, (unsigned long long)desc->bytes);
-    if (rc == LLM_OK)
+    if (rc == LLM_OK) {
+        bool spread = lm_os_spread_on();
         rc = take(d, w, desc, data);
+        lm_os_spread_off(spread);
+    }
     if (rc < 0) {
         LM_DELETE(&d->books, w);
         return rc;

@@ -168,6 +168,7 @@ static void worker_main(void *arg)
     worker *w = arg;
     lcpu_team *t = w->team;
     uint32_t seen = 0;
+    (void)lm_os_spread_on(); /* for as long as the thread lives */
     while (!atomic_load(&t->stop)) {
         uint32_t spins = 0;
         for (; spins < WORKER_SPINS && !is_called(t, seen); spins++)

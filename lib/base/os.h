@@ -66,6 +66,10 @@ bool lm_os_allow_tiles(void);
 uint32_t lm_os_cgroup_cpus(const char *root);
 uint64_t lm_os_memory_total(void); /* 0: unknown */
 uint64_t lm_os_memory_free(void);
+/* From here to `off`, pages that this thread is the first to touch, of files or not, are dealt out to all
+ * memory nodes in turn; false: there is one node, or somebody chose a policy. Linux only. */
+bool lm_os_spread_on(void);
+void lm_os_spread_off(bool on); /* what `on` returned */
 
 /* --- threads --------------------------------------------------------------------------------- */
 

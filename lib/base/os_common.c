@@ -1,5 +1,5 @@
-/* os_common.c - what is the same on every system: files written as a whole, and shared objects in a
- * build that loads none. */
+/* os_common.c - what is the same on every system: files written as a whole, shared objects in a
+ * build that loads none, memory nodes where they cannot be chosen. */
 #include "base/os.h"
 
 int32_t lm_os_file_replace(const char *path, const void *data, size_t size)
@@ -36,5 +36,17 @@ void *lm_os_library_symbol(void *library, const char *name)
     (void)library;
     (void)name;
     return NULL;
+}
+#endif
+
+#if !defined(__linux__)
+bool lm_os_spread_on(void)
+{
+    return false;
+}
+
+void lm_os_spread_off(bool on)
+{
+    (void)on;
 }
 #endif
