@@ -29,8 +29,11 @@ void case_build(rig_model *m, const char *name, uint64_t seed);
 /* Coarse steps, which are not in the list above; NULL after the last. */
 const rig_case *case_block_at(size_t index);
 
-/* Largest difference from `ref` that a step may have, see tolerances.c; `fast`: with fast numerics. */
-double tolerance_of(const rig_case *c, bool fast);
+/* Fails the test where `got` differs from `ref` by more than the table in tolerances.c allows the
+ * case; `fast`: with fast numerics. While measuring, the differences are noted instead. */
+void case_compare(const rig_case *c, bool fast, const rig *got, const rig *wanted);
+extern bool case_measuring;
+void case_print_measured(void);
 
 #define CASES_OF(name, array) const rig_cases name = {array, sizeof array / sizeof array[0]}
 

@@ -1,6 +1,8 @@
 /* rig.c - a device with a model on it: opening, loading, closing, comparing. */
 #include "backend/rig.h"
 
+#include "base/hash.h"
+
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
@@ -86,7 +88,7 @@ static void prepare_seqs(rig *r)
     }
     for (uint32_t g = 0; g < n->n_groups; g++) {
         r->free_pages[g] = grab(r->max_pages[g], sizeof(uint32_t));
-        uint64_t random = r->o.shuffle;
+        uint64_t random = r->o.shuffle + lm_mix64(rig_seed);
         for (uint32_t i = 0; i < r->max_pages[g]; i++) {
             uint32_t at = r->o.shuffle == 0 ? i : (uint32_t)(test_random(&random) % (i + 1));
             r->free_pages[g][i] = r->free_pages[g][at];

@@ -74,7 +74,7 @@ static void matches_ref(void **state)
     rig_options o = {.backend = "ref", .max_rows = 128};
     rig_open(&wanted, &m, &o);
     rig_feed(&wanted, lengths, 128, false);
-    rig_compare(&got, &wanted, tolerance_of(c, false), c->name);
+    case_compare(c, false, &got, &wanted);
     rig_close(&got);
     rig_close(&wanted);
     rig_model_finish(&m);

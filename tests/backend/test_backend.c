@@ -1,5 +1,5 @@
 /* test_backend.c - the one suite for all backends: test_backend --backend=NAME [--fast]
- * [--only=PREFIX] [--without=PREFIX] [--part=I/N] [--modules=FOLDER] [--seed=N]. */
+ * [--only=PREFIX] [--without=PREFIX] [--part=I/N] [--modules=FOLDER] [--seed=N] [--measure]. */
 #include "backend/suites.h"
 
 #include <stdlib.h>
@@ -71,6 +71,8 @@ int main(int argc, char **argv)
             suite_backend = argv[i] + 10;
         else if (strcmp(argv[i], "--fast") == 0)
             suite_fast = true;
+        else if (strcmp(argv[i], "--measure") == 0)
+            case_measuring = true;
         else if (strncmp(argv[i], "--only=", 7) == 0)
             only = argv[i] + 7;
         else if (strncmp(argv[i], "--without=", 10) == 0)
@@ -82,9 +84,9 @@ int main(int argc, char **argv)
         else if (strncmp(argv[i], "--seed=", 7) == 0)
             rig_seed = strtoull(argv[i] + 7, NULL, 10);
         else
-            return fprintf(stderr,
-                           "usage: test_backend [--backend=NAME] [--fast] [--only=PREFIX] "
-                           "[--without=PREFIX] [--part=I/N] [--modules=FOLDER] [--seed=N]\n"),
+            return fprintf(stderr, "usage: test_backend [--backend=NAME] [--fast] [--only=PREFIX] "
+                                   "[--without=PREFIX] [--part=I/N] [--modules=FOLDER] [--seed=N] "
+                                   "[--measure]\n"),
                    2;
     }
     suite s = {0};
@@ -103,6 +105,7 @@ int main(int argc, char **argv)
         return fprintf(stderr, "test_backend: there is no part %s\n", part), 2;
     int failed =
         s.count == 0 ? 1 : _cmocka_run_group_tests(suite_backend, s.tests, s.count, NULL, NULL);
+    case_print_measured();
     for (size_t i = 0; i < s.count; i++)
         free((void *)(uintptr_t)s.tests[i].name);
     free(s.tests);
