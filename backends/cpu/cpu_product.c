@@ -88,12 +88,21 @@ static uint32_t tile_rows(const lcpu_device *d, const lcpu_product *p)
 
 static void choose_half(const lcpu_kernels *k, const lm_format *format, lcpu_product *p)
 {
-    bool bf16 = format->id == LM_BF16;
-    if (!bf16 && format->id != LM_F16)
-        return;
-    p->half = bf16 ? k->bf16_matmul : k->f16_matmul;
-    p->half_most = bf16 ? k->bf16_most : k->f16_most;
-    p->half_rows = bf16 ? k->bf16_rows : 0;
+    const struct {
+        uint32_t id;
+        lcpu_half_fn matmul;
+        uint32_t most, rows;
+    } table[] = {
+        {LM_F16, k->f16_matmul, k->f16_most, 0},
+        {LM_BF16, k->bf16_matmul, k->bf16_most, k->bf16_rows},
+        {LM_F8_E4M3, k->f8_e4m3_matmul, k->f8_e4m3_most, 0},
+    };
+    for (size_t i = 0; i < sizeof table / sizeof table[0]; i++)
+        if (table[i].id == format->id) {
+            p->half = table[i].matmul;
+            p->half_most = table[i].most;
+            p->half_rows = table[i].rows;
+        }
 }
 
 void lcpu_batch_add(lcpu_batch *b, const lm_format *format, uint32_t cols, uint32_t places,

@@ -31,7 +31,7 @@ typedef struct lcpu_product {
     const lm_weight *w;
     const lcpu_acts *acts;
     const lcpu_int8_format *int8; /* NULL: f32 */
-    lcpu_half_fn half;            /* of 16-bit weights, or NULL */
+    lcpu_half_fn half;            /* of weights of 16 or 8 bits, or NULL */
     uint32_t half_most;           /* activation rows up to which it is used */
     uint32_t half_rows;           /* of weights that it wants at once, never unpacked; 0: any */
     lcpu_decode_fn decode;

@@ -43,9 +43,6 @@ typedef struct lm_gguf_quoted {
 
 lm_gguf_quoted lm_gguf_quote(lm_gguf_string s);
 
-/* Storage types with numbers from here on belong to other containers. */
-#define LM_GGUF_FOREIGN_FORMATS 1000u
-
 size_t lm_gguf_item_bytes(uint32_t type); /* 0: not of a fixed size */
 
 int32_t lm_gguf_read_pairs(lm_gguf *g, lm_gguf_cursor *c, uint64_t count);

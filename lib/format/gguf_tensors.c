@@ -45,7 +45,7 @@ static int32_t read_shape(lm_gguf_cursor *c, lm_gguf_tensor *t)
 
 static int32_t size_tensor(lm_gguf_tensor *t, uint32_t type)
 {
-    t->format = type < LM_GGUF_FOREIGN_FORMATS ? lm_format_by_id(type) : NULL;
+    t->format = lm_format_by_id(type);
     if (t->format == NULL)
         return lm_fail(LLM_E_UNSUPPORTED, "storage type %lu is unknown or was removed from GGUF",
                        (unsigned long)type);

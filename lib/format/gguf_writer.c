@@ -265,9 +265,6 @@ int32_t lm_gguf_writer_tensor(lm_gguf_writer *w, const char *name, const lm_form
     lm_gguf_tensor t = {.format = format, .offset = w->data_bytes};
     uint64_t end;
     LM_TRY(check_new(w, &w->names, name));
-    if (format->id >= LM_GGUF_FOREIGN_FORMATS)
-        return lm_fail(LLM_E_UNSUPPORTED, "tensor '%s': GGUF has no storage type for %s", name,
-                       format->name);
     int32_t rc = describe(&t, dims, n_dims);
     if (rc < 0)
         return lm_fail_within(rc, "tensor '%s'", name);

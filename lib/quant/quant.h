@@ -11,7 +11,8 @@
 #include <stdbool.h>
 #include <stddef.h>
 
-/* Numbers of the GGUF types are kept as they are; formats of other containers start at 1000. */
+/* Numbers of the GGUF types are kept as they are. Formats that GGUF does not have start at 1000, a
+ * number that files may carry all the same. */
 enum {
     LM_F32 = 0,
     LM_F16 = 1,
@@ -46,6 +47,8 @@ enum {
     LM_TQ2_0 = 35,
     LM_MXFP4 = 39,
     LM_NVFP4 = 40,
+    LM_F8_E4M3 = 1000,
+    LM_E4M3 = 1001,
 };
 
 typedef struct lm_format {

@@ -194,7 +194,7 @@ static void measure(const lm_format *format, uint32_t heads, uint32_t kv_heads, 
 
 int main(int argc, char **argv)
 {
-    static const uint32_t types[] = {LM_F16, LM_Q8_0, LM_BF16, LM_F32};
+    static const uint32_t types[] = {LM_F16, LM_Q8_0, LM_E4M3, LM_BF16, LM_F32};
     for (size_t i = 0; i < sizeof types / sizeof types[0]; i++) {
         const lm_format *format = lm_format_by_id(types[i]);
         bool wanted = argc < 2;

@@ -231,12 +231,27 @@ static double time_of(work *j)
     return best;
 }
 
+static void choose_half(work *j)
+{
+    const lcpu_kernels *k = j->k;
+    const struct {
+        uint32_t id, most;
+        lcpu_half_fn fn;
+    } table[] = {{LM_F16, k->f16_most, k->f16_matmul},
+                 {LM_BF16, k->bf16_most, k->bf16_matmul},
+                 {LM_F8_E4M3, k->f8_e4m3_most, k->f8_e4m3_matmul}};
+    for (size_t i = 0; i < sizeof table / sizeof table[0]; i++)
+        if (table[i].id == j->format->id) {
+            j->half = table[i].fn;
+            j->half_most = table[i].most;
+        }
+}
+
 static double measure(const lcpu_kernels *k, const lm_format *f, uint32_t n_x, uint8_t *buffer,
                       double *bytes)
 {
     work j = {.k = k, .format = f, .int8 = lcpu_int8_of(k, f), .cols = 2048, .n_x = n_x};
-    j.half = f->id == LM_F16 ? k->f16_matmul : f->id == LM_BF16 ? k->bf16_matmul : NULL;
-    j.half_most = f->id == LM_F16 ? k->f16_most : k->bf16_most;
+    choose_half(&j);
     j.stride = j.cols / f->block * f->bytes;
     j.tile = j.int8 != NULL ? k->int8.tile_rows : 16;
     if (f->id == LM_BF16 && k->bf16_rows != 0)

@@ -1,4 +1,4 @@
-/* test_kernels_half.c - products of weights of sixteen bits where they lie: every instruction set
+/* test_kernels_half.c - products of weights of sixteen and eight bits where they lie: every instruction set
  * against sums in double, any number of rows against one, and what must not spread. */
 #include "backend/levels.h"
 
@@ -23,11 +23,12 @@ static void make(const lm_format *f, uint32_t k, uint32_t n_w, uint32_t n_x, int
 {
     if (h.file != NULL)
         test_unfence(h.file, h.room);
+    size_t row = k / f->block * (size_t)f->bytes;
     h.k = k;
     h.n_w = n_w;
     h.n_x = n_x;
-    h.stride = (size_t)k * 2 + 6;
-    h.room = ((n_w - 1) * h.stride + (size_t)k * 2) | 1; /* odd addresses */
+    h.stride = row + 6;
+    h.room = ((n_w - 1) * h.stride + row) | 1; /* odd addresses */
     h.file = test_fenced(h.room);
     memset(h.file, 0xff, h.room); /* NaN between the rows */
     for (uint32_t o = 0; o < n_w; o++) {
@@ -63,9 +64,17 @@ static double allowed(const lcpu_kernels *k, uint32_t format)
 
 static lcpu_half_fn half_of(const lcpu_kernels *k, uint32_t format, uint32_t *most)
 {
-    *most = format == LM_F16 ? k->f16_most : k->bf16_most;
-    *most = *most < MAX_X ? *most : MAX_X;
-    return format == LM_F16 ? k->f16_matmul : k->bf16_matmul;
+    const struct {
+        uint32_t id, most;
+        lcpu_half_fn fn;
+    } table[] = {{LM_F16, k->f16_most, k->f16_matmul},
+                 {LM_BF16, k->bf16_most, k->bf16_matmul},
+                 {LM_F8_E4M3, k->f8_e4m3_most, k->f8_e4m3_matmul}};
+    size_t i = 0;
+    while (table[i].id != format)
+        i++;
+    *most = table[i].most < MAX_X ? table[i].most : MAX_X;
+    return table[i].fn;
 }
 
 static void check_sums(double part)
@@ -83,8 +92,16 @@ static void check_sums(double part)
         }
 }
 
-static const uint32_t formats[] = {LM_F16, LM_BF16};
+static const uint32_t formats[] = {LM_F16, LM_BF16, LM_F8_E4M3};
+enum { FORMATS = sizeof formats / sizeof formats[0] };
 static const uint32_t widths[] = {1, 15, 32, 33, 100, 512, 1100};
+
+/* Whole blocks. */
+static uint32_t width_of(const lm_format *f, uint32_t width)
+{
+    uint32_t blocks = width / f->block;
+    return (blocks == 0 ? 1 : blocks) * f->block;
+}
 
 static void sums(void **state)
 {
@@ -92,13 +109,14 @@ static void sums(void **state)
     uint32_t most;
     for (size_t level = 0; level < n_levels; level++) {
         lcpu_kernels k = kernels_of(level);
-        for (int f = 0; f < 2; f++) {
+        for (int f = 0; f < FORMATS; f++) {
             lcpu_half_fn fn = half_of(&k, formats[f], &most);
             for (size_t i = 0; fn != NULL && i < sizeof widths / sizeof widths[0]; i++)
                 for (int kind = 0; kind < KINDS; kind++) {
                     uint32_t n_x = 1 + (uint32_t)(i * 5 + (uint32_t)kind * 7) % most;
-                    make(lm_format_by_id(formats[f]), widths[i], 1 + (uint32_t)(i * 11) % MAX_W,
-                         n_x, kind);
+                    const lm_format *format = lm_format_by_id(formats[f]);
+                    make(format, width_of(format, widths[i]), 1 + (uint32_t)(i * 11) % MAX_W, n_x,
+                         kind);
                     multiply(fn, 0, n_x, h.n_w);
                     check_sums(allowed(&k, formats[f]));
                 }
@@ -114,11 +132,12 @@ static void alone(void **state)
     uint32_t most;
     for (size_t level = 0; level < n_levels; level++) {
         lcpu_kernels k = kernels_of(level);
-        for (int f = 0; f < 2; f++) {
+        for (int f = 0; f < FORMATS; f++) {
             lcpu_half_fn fn = half_of(&k, formats[f], &most);
             if (fn == NULL)
                 continue;
-            make(lm_format_by_id(formats[f]), MAX_K, MAX_W, most, NORMAL);
+            const lm_format *format = lm_format_by_id(formats[f]);
+            make(format, width_of(format, MAX_K), MAX_W, most, NORMAL);
             multiply(fn, 0, most, MAX_W);
             memcpy(together, h.out, sizeof together);
             for (uint32_t n_x = 1; n_x <= most; n_x = n_x < 3 ? n_x + 1 : n_x * 2)
@@ -139,14 +158,17 @@ static void wrong_numbers(void **state)
     uint32_t most;
     for (size_t level = 0; level < n_levels; level++) {
         lcpu_kernels k = kernels_of(level);
-        for (int f = 0; f < 2; f++) {
+        for (int f = 0; f < FORMATS; f++) {
             lcpu_half_fn fn = half_of(&k, formats[f], &most);
             if (fn == NULL)
                 continue;
             const lm_format *format = lm_format_by_id(formats[f]);
-            make(format, 100, 20, most, NORMAL);
-            float bad[3] = {NAN, INFINITY, 1};
-            format->encode(bad, NULL, h.file + 3 * h.stride + 98 * 2, 2);
+            make(format, width_of(format, 100), 20, most, NORMAL);
+            float bad[2] = {NAN, INFINITY};
+            if (format->block == 1)
+                format->encode(bad, NULL, h.file + 3 * h.stride + 98 * (size_t)format->bytes, 2);
+            else
+                h.file[3 * h.stride + 98] = 0x7f; /* NaN in the midst of a block of E4M3 */
             h.x[1][40] = NAN;
             h.x[4][99] = -INFINITY;
             multiply(fn, 0, most, 20);

@@ -236,7 +236,7 @@ TENSOR(type_removed, 1, DIMS(32), 4, 0)
 TENSOR(type_removed_5, 1, DIMS(32), 5, 0)
 TENSOR(type_removed_31, 1, DIMS(32), 31, 0)
 TENSOR(type_removed_36, 1, DIMS(32), 36, 0)
-TENSOR(type_of_others, 1, DIMS(32), 1000, 0)
+TENSOR(type_unknown_999, 1, DIMS(32), 999, 0)
 TENSOR(half_a_block, 1, DIMS(48), LM_Q8_0, 0)
 TENSOR(blocks_over_rows, 2, DIMS(16, 2), LM_Q4_0, 0)
 TENSOR(offset_2_40, 1, DIMS(8), LM_F32, P(40))
@@ -281,7 +281,7 @@ static void test_gguf_hostile__tensors(void **state)
         CASE(type_removed_5, LLM_E_UNSUPPORTED),
         CASE(type_removed_31, LLM_E_UNSUPPORTED),
         CASE(type_removed_36, LLM_E_UNSUPPORTED),
-        CASE(type_of_others, LLM_E_UNSUPPORTED),
+        CASE(type_unknown_999, LLM_E_UNSUPPORTED),
         CASE(half_a_block, LLM_E_FORMAT),
         CASE(blocks_over_rows, LLM_E_FORMAT),
         CASE(offset_2_40, LLM_E_FORMAT),

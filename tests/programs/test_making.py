@@ -9,7 +9,7 @@ import struct
 from rig import Case, main, model, run, scratch, testdata
 
 FORMATS = """f32 f16 bf16 q4_0 q4_1 q5_0 q5_1 q8_0 q2_k q3_k q4_k q5_k q6_k iq1_s iq1_m iq2_xxs iq2_xs iq2_s
-    iq3_xxs iq3_s iq4_nl iq4_xs tq1_0 tq2_0 mxfp4 nvfp4""".split()
+    iq3_xxs iq3_s iq4_nl iq4_xs tq1_0 tq2_0 mxfp4 nvfp4 f8_e4m3 e4m3""".split()
 MIXTURES = "q3_k_s q3_k_m q3_k_l q4_k_s q4_k_m q5_k_s q5_k_m".split()
 SHAPE = "tiny,layers=1,vocab=300,ff=256"
 

@@ -103,7 +103,7 @@ static void test_quant__encodes_the_same_everywhere(void **state)
         {"iq4_xs", 0x1936ca5d049e3274u}, {"q4_0", 0xbefbc477f5138f2du},
         {"q4_1", 0x713bc7ab725d56bbu},   {"q5_0", 0x915a6d7df5485fa0u},
         {"q5_1", 0x8231d0f51ad6f592u},   {"mxfp4", 0x7986aa2b566cfb4bu},
-        {"nvfp4", 0x09947bddb36b3494u},
+        {"nvfp4", 0x09947bddb36b3494u},  {"f8_e4m3", 0x9a608c4377cc82d8u},
     };
     static unsigned char blocks[ERROR_ROW * 4];
     for (size_t k = 0; k < sizeof wanted / sizeof wanted[0]; k++) {
@@ -154,8 +154,8 @@ static void test_quant__encodes_anything(void **state)
 {
     (void)state;
     static float x[ERROR_ROW], y[ERROR_ROW], z[ERROR_ROW];
-    static const char *const always_finite[] = {"q2_k", "q3_k",   "q4_k",   "q5_k",
-                                                "q6_k", "iq4_nl", "iq4_xs", "nvfp4"};
+    static const char *const always_finite[] = {"q2_k",   "q3_k",   "q4_k",  "q5_k",   "q6_k",
+                                                "iq4_nl", "iq4_xs", "nvfp4", "f8_e4m3"};
     const lm_format *f;
     const char *what;
     for (int kind = 0; (what = strange_row(kind, x)) != NULL; kind++)
@@ -231,6 +231,45 @@ static void test_quant__follows_importance(void **state)
     }
 }
 
+/* Four bits are kept of all values that are no subnormal numbers under the scale; those are rounded
+ * to a multiple of the least. The scale makes 256 of the largest, or more. */
+static void test_quant__rounds_to_eight_bits(void **state)
+{
+    (void)state;
+    static float y[ERROR_ROW];
+    const lm_format *f = lm_format_by_name("f8_e4m3");
+    for (int r = 0; r < 2 * ERROR_ROWS; r++) {
+        const float *x = rows[r / 2];
+        round_trip(f, x, r % 2 ? rows[ERROR_ROWS] : NULL, y);
+        for (int i = 0; i < ERROR_ROW; i++) {
+            float peak = 0.0f;
+            for (int j = i / 128 * 128; j < i / 128 * 128 + 128; j++)
+                peak = fmaxf(peak, fabsf(x[j]));
+            float bound = fmaxf(fabsf(x[i]) * 0x1p-4f, peak / 256 * 0x1p-10f);
+            if (!(fabsf(x[i] - y[i]) <= bound * (1 + 0x1p-20f)))
+                fail_msg("value %d is %g, was %g", i, (double)y[i], (double)x[i]);
+        }
+    }
+}
+
+/* What was in eight bits under some scale comes back, its scale as found from the largest value. */
+static void test_quant__finds_the_scale_again(void **state)
+{
+    (void)state;
+    static float x[ERROR_ROW], y[ERROR_ROW];
+    const lm_format *f = lm_format_by_name("f8_e4m3");
+    uint64_t seed = 6;
+    for (int i = 0; i < ERROR_ROW; i++) {
+        uint8_t code = (uint8_t)(test_random(&seed) % 0x7f | (uint64_t)(i % 2) << 7);
+        float scale = 0.001f + 0.0137f * (float)(i / 128), top = i / 128 % 2 ? 1.0f : 0.25f;
+        x[i] = scale * fminf(lm_e4m3_to_f32(code), 448.0f * top);
+    }
+    round_trip(f, x, NULL, y);
+    for (int i = 0; i < ERROR_ROW; i++)
+        if (!(fabsf(x[i] - y[i]) <= fabsf(x[i]) * 0x1p-22f))
+            fail_msg("value %d is %g, was %g", i, (double)y[i], (double)x[i]);
+}
+
 static void test_quant__sums_activations(void **state)
 {
     (void)state;
@@ -272,6 +311,8 @@ int main(void)
         cmocka_unit_test(test_quant__keeps_zeros),
         cmocka_unit_test(test_quant__keeps_small_values),
         cmocka_unit_test(test_quant__follows_importance),
+        cmocka_unit_test(test_quant__rounds_to_eight_bits),
+        cmocka_unit_test(test_quant__finds_the_scale_again),
         cmocka_unit_test(test_quant__sums_activations),
     };
     return cmocka_run_group_tests_name("quant_encode", tests, read_rows, NULL);

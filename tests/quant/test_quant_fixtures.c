@@ -1,8 +1,10 @@
 /* test_quant_fixtures.c - decode and encode against what the `gguf` Python package gives, bit for
- * bit, from files that make_fixtures.py wrote; and decode against the external vectors. */
+ * bit, from files that make_fixtures.py wrote; eight-bit floats against torch (make_fp8_fixtures.py);
+ * and decode against the external vectors. */
 #include "support/support.h"
 
 #include "base/bytes.h"
+#include "quant/q_fp8.h"
 #include "quant/quant.h"
 
 #include <math.h>
@@ -67,20 +69,23 @@ static void compare_values(const lm_format *f, const float *got, const unsigned 
                      (unsigned)(i / f->block), (double)got[i], (double)lm_load_f32(wanted + 4 * i));
 }
 
+static void check_decoded(reader *r)
+{
+    const lm_format *f = take_format(r);
+    size_t blocks = take_word(r), count = blocks * f->block;
+    const unsigned char *stored = take(r, blocks * f->bytes);
+    float *values = decode_unaligned(f, stored, blocks * f->bytes, count);
+    compare_values(f, values, take(r, count * 4), count);
+    free(values);
+}
+
 static void test_quant__decodes_as_the_package(void **state)
 {
     (void)state;
     reader r = open_fixture(test_file_path("quant/decode.bin"));
     unsigned formats = 0;
-    while (r.at < r.size) {
-        const lm_format *f = take_format(&r);
-        size_t blocks = take_word(&r), count = blocks * f->block;
-        const unsigned char *stored = take(&r, blocks * f->bytes);
-        float *values = decode_unaligned(f, stored, blocks * f->bytes, count);
-        compare_values(f, values, take(&r, count * 4), count);
-        free(values);
-        formats++;
-    }
+    for (; r.at < r.size; formats++)
+        check_decoded(&r);
     assert_int_equal(formats, 18);
     free(r.data);
 }
@@ -95,29 +100,52 @@ static void compare_blocks(const lm_format *f, const unsigned char *got,
                      (unsigned)(i / f->bytes * f->block), got[i], wanted[i]);
 }
 
-static void test_quant__encodes_as_the_package(void **state)
+/* Values, then what each of some formats makes of them, to the fixture's end; answers how many. */
+static unsigned check_encoded(reader *r)
 {
-    (void)state;
-    reader r = open_fixture(test_file_path("quant/encode.bin"));
-    size_t count = take_word(&r);
+    size_t count = take_word(r);
     float *values = malloc(count * sizeof *values);
     assert_non_null(values);
-    memcpy(values, take(&r, count * 4), count * 4);
+    memcpy(values, take(r, count * 4), count * 4);
     unsigned formats = 0;
-    while (r.at < r.size) {
-        const lm_format *f = take_format(&r);
-        size_t size = take_word(&r);
+    for (; r->at < r->size; formats++) {
+        const lm_format *f = take_format(r);
+        size_t size = take_word(r);
         assert_int_equal(size, count / f->block * f->bytes);
         unsigned char *got = malloc(size + 1);
         assert_non_null(got);
         f->encode(values, NULL, got + 1, count);
-        compare_blocks(f, got + 1, take(&r, size), size);
+        compare_blocks(f, got + 1, take(r, size), size);
         free(got);
-        formats++;
     }
-    assert_int_equal(formats, 10);
     free(values);
+    return formats;
+}
+
+static void test_quant__encodes_as_the_package(void **state)
+{
+    (void)state;
+    reader r = open_fixture(test_file_path("quant/encode.bin"));
+    assert_int_equal(check_encoded(&r), 10);
     free(r.data);
+}
+
+static void test_quant__knows_e4m3_as_torch_does(void **state)
+{
+    (void)state;
+    reader r = open_fixture(test_file_path("quant/fp8.bin"));
+    check_decoded(&r);
+    check_decoded(&r);
+    assert_int_equal(check_encoded(&r), 1);
+    free(r.data);
+    unsigned char nan[LM_F8_BLOCK + 4] = {0};
+    float values[LM_F8_BLOCK];
+    lm_store_f32(nan, 2.0f);
+    nan[4] = 0x7f;
+    nan[4 + 127] = 0xff;
+    lm_format_by_id(LM_F8_E4M3)->decode(nan, values, LM_F8_BLOCK);
+    for (int i = 0; i < LM_F8_BLOCK; i++)
+        assert_true((isnan(values[i]) != 0) == (i == 0 || i == 127));
 }
 
 /* The vectors were computed in float64 and rounded once. Ours round the scale, the product and the
@@ -164,6 +192,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_quant__decodes_as_the_package),
         cmocka_unit_test(test_quant__encodes_as_the_package),
+        cmocka_unit_test(test_quant__knows_e4m3_as_torch_does),
         cmocka_unit_test(test_quant__decodes_the_external_vectors),
     };
     return cmocka_run_group_tests_name("quant_fixtures", tests, NULL, NULL);

@@ -1,7 +1,7 @@
 /* attn_lanes - attention over one tile of 64 slots, written once over a type of sixteen lanes.
  * Whoever includes it defines before: `lanes` and the functions lanes_zero, _set, _load, _store,
  * _add, _sub, _mul, _mac (x * y + sum), _max (x > y ? x : y), _pick (bit set ? x : y), _largest (of
- * sixteen), _exponent (the power of two of a shifted number, see lcpu_exp), _transpose (16 by 16), _load_f16, _load_bf16, _load_i8 (sixteen bytes), _set_f16, _gather_f16, and SCORE_Q, SCORE_V, MIX_Q, MIX_V, the sizes of tiles that its registers hold. Scores have
+ * sixteen), _exponent (the power of two of a shifted number, see lcpu_exp), _transpose (16 by 16), _load_f16, _load_bf16, _load_e4m3, _load_i8 (sixteen bytes), _set_f16, _gather_f16, and SCORE_Q, SCORE_V, MIX_Q, MIX_V, the sizes of tiles that its registers hold. Scores have
  * slots as lanes, outputs the columns of values, so neither needs a sum across lanes. */
 #ifndef LM_BACKENDS_CPU_KERNELS_ATTN_LANES_H
 #define LM_BACKENDS_CPU_KERNELS_ATTN_LANES_H
@@ -361,13 +361,20 @@ INLINE lanes key_q8_0(const uint8_t *row, uint32_t column)
     return lanes_load_i8(b->q + column % 32);
 }
 
+INLINE lanes row_e4m3(const uint8_t *row, uint32_t column)
+{
+    return lanes_load_e4m3(row + column);
+}
+
 #define key_f32  row_f32
 #define key_f16  row_f16
 #define key_bf16 row_bf16
+#define key_e4m3 row_e4m3
 
 DIRECT(f32, 32, false)
 DIRECT(f16, 16, false)
 DIRECT(bf16, 16, false)
+DIRECT(e4m3, 8, false)
 DIRECT(q8_0, 8, true) /* and a half: a line is asked for now and then twice */
 
 static void attn_fill(lcpu_kernels *k)
@@ -379,6 +386,7 @@ static void attn_fill(lcpu_kernels *k)
     k->attn_direct[1] = (lcpu_attn_direct){LM_BF16, scores_bf16, mix_bf16};
     k->attn_direct[2] = (lcpu_attn_direct){LM_F32, scores_f32, mix_f32};
     k->attn_direct[3] = (lcpu_attn_direct){LM_Q8_0, scores_q8_0, mix_q8_0};
+    k->attn_direct[4] = (lcpu_attn_direct){LM_E4M3, scores_e4m3, mix_e4m3};
 }
 
 #endif

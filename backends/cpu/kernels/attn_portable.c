@@ -126,6 +126,13 @@ static inline lanes lanes_load_i8(const int8_t *from)
     return lanes_load(x);
 }
 
+static inline lanes lanes_load_e4m3(const uint8_t *from)
+{
+    float x[16];
+    lcpu_portable_e4m3_decode(from, x, 16);
+    return lanes_load(x);
+}
+
 static inline lanes lanes_set_f16(const void *from)
 {
     uint16_t bits;

@@ -8,6 +8,7 @@
 #include "backends/cpu/kernels/attn_lanes.h"
 #include "backends/cpu/kernels/f32_turned.h"
 #include "backends/cpu/kernels/values.h"
+#include "quant/q_fp8.h"
 
 /* --- products --------------------------------------------------------------------------------- */
 
@@ -23,8 +24,6 @@ typedef struct tile_of {
     lcpu_ahead *next; /* for one row of activations */
 } tile_of;
 
-typedef lanes (*load_fn)(const uint8_t *from);
-
 /* Columns and rows that are multiplied together, so that weights stay in the first cache and what
  * goes with them in the second; sums wait meanwhile. */
 #define PART_K 512u
@@ -34,7 +33,7 @@ typedef lanes (*load_fn)(const uint8_t *from);
 /* W rows of weights by X rows of activations for the columns [from, end); sums come from `sums` but
  * for the first column and go there but for the last. `bytes` is the size of one weight. */
 INLINE void tile(const tile_of *t, uint32_t from, uint32_t end, lanes *sums, uint32_t W, uint32_t X,
-                 load_fn load, uint32_t bytes)
+                 row_fn load, uint32_t bytes)
 {
     lanes sum[TILE_W][TILE_X];
     EACH (o, W)
@@ -46,7 +45,7 @@ INLINE void tile(const tile_of *t, uint32_t from, uint32_t end, lanes *sums, uin
         if (X == 1)
             lcpu_ahead_fetch(t->next, (size_t)W * LANES * bytes);
         EACH (o, W)
-            w[o] = load(t->w + o * t->stride + (size_t)c * bytes);
+            w[o] = load(t->w + o * t->stride, c);
         EACH (i, X) {
             lanes x = lanes_load(t->x[i] + c);
             EACH (o, W)
@@ -58,7 +57,7 @@ INLINE void tile(const tile_of *t, uint32_t from, uint32_t end, lanes *sums, uin
         EACH (o, W) {
             uint8_t last[LANES * sizeof(float)] = {0};
             memcpy(last, t->w + o * t->stride + (size_t)c * bytes, (end - c) * (size_t)bytes);
-            lanes w = load(last);
+            lanes w = load(last, 0);
             EACH (i, X)
                 sum[o][i] = lanes_mac(w, lanes_load_some(t->x[i] + c, end - c), sum[o][i]);
         }
@@ -75,7 +74,7 @@ INLINE void tile(const tile_of *t, uint32_t from, uint32_t end, lanes *sums, uin
 }
 
 INLINE void row_tile(const tile_of *t, uint32_t from, uint32_t end, lanes *sums, uint32_t X,
-                     load_fn load, uint32_t bytes){
+                     row_fn load, uint32_t bytes){
 #define ROWS(X) tile(t, from, end, sums, TILE_W, X, load, bytes)
     SOME_OF(X, TILE_X, ROWS)
 #undef ROWS
@@ -83,7 +82,7 @@ INLINE void row_tile(const tile_of *t, uint32_t from, uint32_t end, lanes *sums,
 
 /* At most PART_W rows by PART_X. */
 INLINE
-    void multiply_part(const tile_of *all, uint32_t n_w, uint32_t n_x, load_fn load, uint32_t bytes)
+    void multiply_part(const tile_of *all, uint32_t n_w, uint32_t n_x, row_fn load, uint32_t bytes)
 {
     lanes sums[PART_W * PART_X];
     uint32_t step = n_x <= TILE_X ? all->k : PART_K, from = 0;
@@ -116,7 +115,7 @@ INLINE
     } while (from < all->k);
 }
 
-INLINE void matmul(const tile_of *all, uint32_t n_w, uint32_t n_x, load_fn load, uint32_t bytes)
+INLINE void matmul(const tile_of *all, uint32_t n_w, uint32_t n_x, row_fn load, uint32_t bytes)
 {
     for (uint32_t i = 0; i < n_x; i += PART_X)
         for (uint32_t o = 0; o < n_w; o += PART_W) {
@@ -130,9 +129,11 @@ INLINE void matmul(const tile_of *all, uint32_t n_w, uint32_t n_x, load_fn load,
         }
 }
 
-INLINE lanes load_f32(const uint8_t *from)
+/* Whole blocks: rows have no tail. */
+INLINE lanes row_f8_e4m3(const uint8_t *row, uint32_t column)
 {
-    return lanes_load((const float *)(const void *)from);
+    const lm_block_f8_e4m3 *b = (const lm_block_f8_e4m3 *)(const void *)row + column / LM_F8_BLOCK;
+    return lanes_mul(lanes_load_e4m3(b->q + column % LM_F8_BLOCK), lanes_set(lm_load_f32(b->d)));
 }
 
 static void f32_matmul(const float *w, size_t stride, uint32_t n_w, const float *const *x,
@@ -140,49 +141,58 @@ static void f32_matmul(const float *w, size_t stride, uint32_t n_w, const float 
 {
     lcpu_ahead none = lcpu_ahead_of(NULL, 0);
     tile_of t = {(const uint8_t *)w, stride * sizeof *w, x, k, out, at, &none};
-    matmul(&t, n_w, n_x, load_f32, sizeof(float));
+    matmul(&t, n_w, n_x, row_f32, sizeof(float));
 }
 
-static void f16_matmul(const uint8_t *w, size_t stride, uint32_t n_w, const float *const *x,
-                       uint32_t n_x, uint32_t k, float *const *out, size_t at, const uint8_t *next)
-{
-    lcpu_ahead to_come = lcpu_ahead_of(next, n_w * stride);
-    tile_of t = {w, stride, x, k, out, at, &to_come};
-    matmul(&t, n_w, n_x, lanes_load_f16, 2);
-}
+#define IN_PLACE(name, bytes)                                                                      \
+    static void name##_matmul(const uint8_t *w, size_t stride, uint32_t n_w,                       \
+                              const float *const *x, uint32_t n_x, uint32_t k, float *const *out,  \
+                              size_t at, const uint8_t *next)                                      \
+    {                                                                                              \
+        lcpu_ahead to_come = lcpu_ahead_of(next, n_w * stride);                                    \
+        tile_of t = {w, stride, x, k, out, at, &to_come};                                          \
+        matmul(&t, n_w, n_x, row_##name, bytes);                                                   \
+    }
 
-static void bf16_matmul(const uint8_t *w, size_t stride, uint32_t n_w, const float *const *x,
-                        uint32_t n_x, uint32_t k, float *const *out, size_t at, const uint8_t *next)
-{
-    lcpu_ahead to_come = lcpu_ahead_of(next, n_w * stride);
-    tile_of t = {w, stride, x, k, out, at, &to_come};
-    matmul(&t, n_w, n_x, lanes_load_bf16, 2);
-}
+IN_PLACE(f16, 2)
+IN_PLACE(bf16, 2)
+IN_PLACE(f8_e4m3, 1)
 
 /* --- conversions and sums --------------------------------------------------------------------- */
 
-INLINE void decode(const uint8_t *from, float *to, size_t count, load_fn load)
+INLINE void decode(const uint8_t *from, float *to, size_t count, row_fn load, size_t bytes)
 {
     size_t i = 0;
     for (; i + LANES <= count; i += LANES)
-        lanes_store(to + i, load(from + 2 * i));
+        lanes_store(to + i, load(from + bytes * i, 0));
     if (i < count) {
         uint8_t last[2 * LANES] = {0};
         float values[LANES];
-        memcpy(last, from + 2 * i, 2 * (count - i));
-        lanes_store(values, load(last));
+        memcpy(last, from + bytes * i, bytes * (count - i));
+        lanes_store(values, load(last, 0));
         memcpy(to + i, values, (count - i) * sizeof *to);
     }
 }
 
 static void f16_decode(const void *from, float *to, size_t count)
 {
-    decode(from, to, count, lanes_load_f16);
+    decode(from, to, count, row_f16, 2);
 }
 
 static void bf16_decode(const void *from, float *to, size_t count)
 {
-    decode(from, to, count, lanes_load_bf16);
+    decode(from, to, count, row_bf16, 2);
+}
+
+static void e4m3_decode(const void *from, float *to, size_t count)
+{
+    decode(from, to, count, row_e4m3, 1);
+}
+
+static void f8_e4m3_decode(const void *from, float *to, size_t count)
+{
+    for (size_t i = 0; i < count; i += LANES)
+        lanes_store(to + i, row_f8_e4m3(from, (uint32_t)i));
 }
 
 static void q8_0_decode(const void *from, float *to, size_t count)
@@ -229,10 +239,13 @@ static void fill_f32(lcpu_kernels *k)
     k->f16_decode = f16_decode;
     k->bf16_decode = bf16_decode;
     k->q8_0_decode = q8_0_decode;
+    k->e4m3_decode = e4m3_decode;
+    k->f8_e4m3_decode = f8_e4m3_decode;
     k->f32_matmul = f32_matmul;
     k->f16_matmul = f16_matmul;
     k->bf16_matmul = bf16_matmul;
-    k->f16_most = k->bf16_most = FEW_ROWS;
+    k->f8_e4m3_matmul = f8_e4m3_matmul;
+    k->f16_most = k->bf16_most = k->f8_e4m3_most = FEW_ROWS;
     k->turned = (lcpu_turned){FEW_ROWS + 1, TURN_P * LANES, turn_row, turn_rows, turned_matmul};
     k->sum = sum;
     k->sum_squares = sum_squares;

@@ -1,6 +1,7 @@
 /* f32_portable.c - conversions and f32 products for any processor, and the portable set's table. */
 #include "backends/cpu/kernels/values.h"
 #include "backends/cpu/kernels/vec.h"
+#include "quant/q_fp8.h"
 #include "quant/quant.h"
 
 /* --- conversions ------------------------------------------------------------------------------ */
@@ -45,6 +46,30 @@ static inline lcpu_u4 load_halves(const uint8_t *from)
 
 CONVERT(lcpu_portable_f16_decode, f16_four)
 CONVERT(lcpu_portable_bf16_decode, bf16_four)
+
+void lcpu_portable_e4m3_decode(const void *from, float *to, size_t count)
+{
+    const uint8_t *at = from;
+    for (size_t i = 0; i < count; i++) {
+        uint32_t magnitude = at[i] & 0x7fu, sign = (uint32_t)(at[i] & 0x80u) << 24, bits;
+        float value = (float)(int32_t)magnitude * 0x1p-9f;
+        memcpy(&bits, &value, sizeof bits);
+        bits = magnitude < 8 ? bits : (magnitude << 20) + 0x3c000000u;
+        bits = (magnitude == 0x7fu ? 0x7fc00000u : bits) | sign;
+        memcpy(to + i, &bits, sizeof bits);
+    }
+}
+
+static void f8_e4m3_decode(const void *from, float *to, size_t count)
+{
+    const lm_block_f8_e4m3 *b = from;
+    for (size_t i = 0; i < count; i += LM_F8_BLOCK, b++) {
+        float d = lm_load_f32(b->d);
+        lcpu_portable_e4m3_decode(b->q, to + i, LM_F8_BLOCK);
+        for (int j = 0; j < LM_F8_BLOCK; j++)
+            to[i + j] *= d;
+    }
+}
 
 /* --- products --------------------------------------------------------------------------------- */
 
@@ -133,6 +158,8 @@ void lcpu_fill_portable(lcpu_kernels *k)
     k->f16_decode = lcpu_portable_f16_decode;
     k->bf16_decode = lcpu_portable_bf16_decode;
     k->q8_0_decode = lm_format_by_id(LM_Q8_0)->decode;
+    k->e4m3_decode = lcpu_portable_e4m3_decode;
+    k->f8_e4m3_decode = f8_e4m3_decode;
     k->f32_matmul = lcpu_portable_f32_matmul;
     k->sum = lcpu_portable_sum;
     k->sum_squares = lcpu_portable_sum_squares;

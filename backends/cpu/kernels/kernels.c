@@ -68,6 +68,10 @@ lcpu_decode_fn lcpu_decoder_of(const lcpu_kernels *k, const lm_format *format)
         return k->bf16_decode;
     if (format->id == LM_Q8_0)
         return k->q8_0_decode;
+    if (format->id == LM_E4M3)
+        return k->e4m3_decode;
+    if (format->id == LM_F8_E4M3)
+        return k->f8_e4m3_decode;
     return format->decode;
 }
 

@@ -41,7 +41,7 @@ typedef void (*lcpu_decode_fn)(const void *from, float *to, size_t count);
 typedef void (*lcpu_f32_fn)(const float *w, size_t stride, uint32_t n_w, const float *const *x,
                             uint32_t n_x, uint32_t k, float *const *out, size_t at);
 
-/* The same for weights of sixteen bits, `stride` bytes apart and of any alignment. `next` is where
+/* The same for weights of sixteen or eight bits, `stride` bytes apart and of any alignment. `next` is where
  * as many bytes lie that will be read after these, or NULL. */
 typedef void (*lcpu_half_fn)(const uint8_t *w, size_t stride, uint32_t n_w, const float *const *x,
                              uint32_t n_x, uint32_t k, float *const *out, size_t at,
@@ -134,18 +134,19 @@ typedef struct lcpu_turned {
 #define LCPU_TURNED_PANEL(k) (((size_t)(k) + 15) / 16 * 256)
 
 typedef struct lcpu_kernels {
-    lcpu_decode_fn f16_decode, bf16_decode, q8_0_decode;
+    lcpu_decode_fn f16_decode, bf16_decode, q8_0_decode, e4m3_decode, f8_e4m3_decode;
     lcpu_f32_fn f32_matmul;
     lcpu_turned turned;
-    lcpu_half_fn f16_matmul, bf16_matmul; /* NULL: decode first */
-    uint32_t f16_most, bf16_most;         /* activation rows up to which they are to be used */
+    /* NULL: decode first. Used up to so many activation rows. */
+    lcpu_half_fn f16_matmul, bf16_matmul, f8_e4m3_matmul;
+    uint32_t f16_most, bf16_most, f8_e4m3_most;
     uint32_t bf16_rows; /* of weights that bf16_matmul wants at once; 0: any number */
     lcpu_int8 int8;
     /* Sixteen rows of `stride` values, a multiple of 16, to columns 64 values apart. */
     void (*attn_keys)(const float *rows, uint32_t stride, float *to);
     void (*attn_scores)(const lcpu_attn_tile *t); /* scaled products */
     void (*attn_mix)(const lcpu_attn_tile *t);    /* final scores to weights; m, l and o */
-    lcpu_attn_direct attn_direct[4];
+    lcpu_attn_direct attn_direct[5];
     float (*sum)(const float *x, uint32_t n);                     /* sum16 */
     float (*sum_squares)(const float *x, float mean, uint32_t n); /* sum16 of (x - mean)^2 */
     void (*scan)(const lcpu_scan_token *s);
@@ -185,6 +186,7 @@ void lcpu_fill_neon_i8mm(lcpu_kernels *k);
 /* The portable functions, for other sets and the tests to compare with. */
 void lcpu_portable_f16_decode(const void *from, float *to, size_t count);
 void lcpu_portable_bf16_decode(const void *from, float *to, size_t count);
+void lcpu_portable_e4m3_decode(const void *from, float *to, size_t count);
 void lcpu_portable_f32_matmul(const float *w, size_t stride, uint32_t n_w, const float *const *x,
                               uint32_t n_x, uint32_t k, float *const *out, size_t at);
 float lcpu_portable_sum(const float *x, uint32_t n);
