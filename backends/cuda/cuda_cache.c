@@ -8,13 +8,15 @@
 /* Kernels write these. */
 static bool can_write(const lm_format *f)
 {
-    return f->id == LM_F32 || f->id == LM_F16 || f->id == LM_BF16 || f->id == LM_Q8_0;
+    return f->id == LM_F32 || f->id == LM_F16 || f->id == LM_BF16 || f->id == LM_Q8_0 ||
+           f->id == LM_E4M3;
 }
 
 static int32_t check_formats(const lm_cache_desc *desc)
 {
     if (desc->kind != LM_CACHE_STATE && (!can_write(desc->k_format) || !can_write(desc->v_format)))
-        return lm_fail(LLM_E_UNSUPPORTED, "a cache of type %s/%s; CUDA has f32, f16, bf16 and q8_0",
+        return lm_fail(LLM_E_UNSUPPORTED,
+                       "a cache of type %s/%s; CUDA has f32, f16, bf16, q8_0 and e4m3",
                        desc->k_format->name, desc->v_format->name);
     return LLM_OK;
 }

@@ -6,6 +6,7 @@
 #include "quant/q_5k.h"
 #include "quant/q_6k.h"
 #include "quant/q_fp4.h"
+#include "quant/q_fp8.h"
 #include "quant/q_iq4.h"
 #include "quant/q_legacy.h"
 
@@ -68,6 +69,11 @@ static void codes_q8_0(const uint8_t *block, uint32_t group, uint8_t *codes)
 {
     (void)group;
     memcpy(codes, ((const lm_block_q8_0 *)block)->q, 32);
+}
+
+static void codes_f8_e4m3(const uint8_t *block, uint32_t group, uint8_t *codes)
+{
+    memcpy(codes, ((const lm_block_f8_e4m3 *)block)->q + 32 * group, 32);
 }
 
 static void codes_mxfp4(const uint8_t *block, uint32_t group, uint8_t *codes)
@@ -171,6 +177,7 @@ static const struct {
     void (*head)(const uint8_t *block, uint8_t *to);
     size_t head_at;
 } blocks[LCU_LAYOUT_COUNT] = {
+    [LCU_LAYOUT_F8_E4M3] = {codes_f8_e4m3, NULL, NULL, offsetof(lm_block_f8_e4m3, d)},
     [LCU_LAYOUT_Q8_0] = {codes_q8_0, NULL, NULL, offsetof(lm_block_q8_0, d)},
     [LCU_LAYOUT_Q4_0] = {codes_q4_0, NULL, NULL, offsetof(lm_block_q4_0, d)},
     [LCU_LAYOUT_Q5_0] = {codes_q5_0, NULL, NULL, offsetof(lm_block_q5_0, d)},

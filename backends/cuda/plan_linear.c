@@ -54,7 +54,7 @@ static uint32_t tiles_for_many(const lcu_planner *p)
 
 static bool is_codes(uint32_t layout)
 {
-    return layout > LCU_LAYOUT_BF16;
+    return layout > LCU_LAYOUT_F8_E4M3;
 }
 
 static bool is_fast(const lcu_planner *p, uint32_t layout)

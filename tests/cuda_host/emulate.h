@@ -310,6 +310,11 @@ LCU_DEV uint32_t lcu_pack_bf16(float low, float high)
 }
 float lcu_from_e4m3(uint8_t bits);
 uint8_t lcu_to_e4m3(float v);
+inline uint32_t lcu_halves_of_e4m3(uint32_t pair)
+{
+    return lcu_to_f16(lcu_from_e4m3((uint8_t)pair)) |
+           (uint32_t)lcu_to_f16(lcu_from_e4m3((uint8_t)(pair >> 8))) << 16;
+}
 
 LCU_DEV uint32_t lcu_byte_perm(uint32_t a, uint32_t b, uint32_t selector)
 {

@@ -63,7 +63,7 @@ typedef struct lcu_linear {
 
 /* Half of a cache entry: keys or values; the convolution's or the scan's state. */
 typedef struct lcu_part {
-    uint32_t format; /* LM_F32, LM_F16, LM_BF16, LM_Q8_0 */
+    uint32_t format; /* LM_F32, LM_F16, LM_BF16, LM_Q8_0, LM_E4M3 */
     uint32_t heads, dim;
     uint64_t head_bytes; /* one head of one token */
     uint64_t offset;     /* in a page */

@@ -57,6 +57,11 @@ LCU_DEV void load_queries(const prompt_block &b)
 LCU_DEV uint4 convert8(uint32_t format, const uint8_t *head, uint32_t i)
 {
     float v[8];
+    if (format == LM_E4M3) {
+        uint2 w = *(const uint2 *)(head + i);
+        return make_uint4(lcu_halves_of_e4m3(w.x), lcu_halves_of_e4m3(w.x >> 16),
+                          lcu_halves_of_e4m3(w.y), lcu_halves_of_e4m3(w.y >> 16));
+    }
     if (format == LM_F32) {
         for (uint32_t j = 0; j < 8; j++)
             v[j] = ((const float *)head)[i + j];

@@ -60,6 +60,8 @@ LCU_DEV void lcu_cached_tail(const lcu_part &p, lcu_shared<uint8_t> head, uint32
             continue;
         if (p.format == LM_F32) {
             v[j] = lcu_recast<float>(head)[i + j];
+        } else if (p.format == LM_E4M3) {
+            v[j] = lcu_from_e4m3(head[i + j]);
         } else {
             uint16_t bits = lcu_recast<uint16_t>(head)[i + j];
             v[j] = p.format == LM_F16 ? lcu_from_f16(bits) : lcu_from_bf16(bits);
@@ -93,6 +95,12 @@ LCU_DEV void lcu_cached8(const lcu_part &p, lcu_shared<uint8_t> head, uint32_t i
             v[2 * j] = d * (float)(int8_t)pair;
             v[2 * j + 1] = d * (float)(int8_t)(pair >> 8);
         }
+    } else if (format == LM_E4M3) {
+        uint2 words = lcu_recast<uint2>(head + i)[0];
+        lcu_two_halves(LM_F16, lcu_halves_of_e4m3(words.x), v);
+        lcu_two_halves(LM_F16, lcu_halves_of_e4m3(words.x >> 16), v + 2);
+        lcu_two_halves(LM_F16, lcu_halves_of_e4m3(words.y), v + 4);
+        lcu_two_halves(LM_F16, lcu_halves_of_e4m3(words.y >> 16), v + 6);
     } else {
         uint4 words = lcu_recast<uint4>(head + i * 2)[0];
         lcu_two_halves(format, words.x, v);

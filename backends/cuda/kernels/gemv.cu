@@ -171,6 +171,43 @@ LCU_DEV void sum_floats(const weight_rows &w, const float *x, const size_t x_row
     }
 }
 
+/* Sixteen columns at once: their sum meets the scale. */
+template <uint32_t L, uint32_t N, bool PAIR>
+LCU_DEV void sum_eights(const weight_rows &w, const float *x, const size_t x_row[N],
+                        float acc[GEMV_ROWS][N])
+{
+    uint32_t cols = w.v.cols;
+    for (uint32_t at = lcu_thread() * 16; at < cols; at += GEMV_THREADS * 16) {
+        float ws[GEMV_ROWS][16], d[GEMV_ROWS];
+        for (uint32_t r = 0; r < GEMV_ROWS; r++) {
+            const uint8_t *matrix = matrix_of<PAIR>(w, r);
+            uint64_t row = weight_row<PAIR>(w, r);
+            uint4 raw = lcu_load_stream(matrix + row * w.v.stride[0] + at);
+            d[r] = *(const float *)(matrix + w.v.plane[3] + row * w.v.stride[3] +
+                                    at / lcu_layout<L>::head_values * lcu_layout<L>::head_bytes);
+            lcu_floats_of_e4m3(raw.x, ws[r]);
+            lcu_floats_of_e4m3(raw.y, ws[r] + 4);
+            lcu_floats_of_e4m3(raw.z, ws[r] + 8);
+            lcu_floats_of_e4m3(raw.w, ws[r] + 12);
+        }
+        for (uint32_t n = 0; n < N; n++) {
+            const float4 *from = (const float4 *)(x + x_row[n] * cols + at);
+            float part[GEMV_ROWS] = {};
+            for (uint32_t i = 0; i < 4; i++) {
+                float4 four = from[i];
+                for (uint32_t r = 0; r < GEMV_ROWS; r++) {
+                    part[r] = fmaf(ws[r][4 * i], four.x, part[r]);
+                    part[r] = fmaf(ws[r][4 * i + 1], four.y, part[r]);
+                    part[r] = fmaf(ws[r][4 * i + 2], four.z, part[r]);
+                    part[r] = fmaf(ws[r][4 * i + 3], four.w, part[r]);
+                }
+            }
+            for (uint32_t r = 0; r < GEMV_ROWS; r++)
+                acc[r][n] = fmaf(part[r], d[r], acc[r][n]);
+        }
+    }
+}
+
 /* --- the block ------------------------------------------------------------------------------------------------ */
 
 /* The block's rows times the rows x_row[n] of the activations, before scale and bias: the sum of row r
@@ -185,6 +222,8 @@ LCU_DEV lcu_shared<float> multiply(const weight_rows &w, const float *x, const l
     float acc[GEMV_ROWS][N] = {};
     if constexpr (lcu_layout<L>::form == LCU_FORM_FLOAT)
         sum_floats<L, N, PAIR>(w, x, x_row, acc);
+    else if constexpr (lcu_layout<L>::form == LCU_FORM_F8)
+        sum_eights<L, N, PAIR>(w, x, x_row, acc);
     else
         sum_codes<L, N, PAIR>(w, x8, x_row, acc);
     float all[GEMV_ROWS * N];

@@ -82,6 +82,8 @@ LCU_DEV uint32_t lcu_code_at(const lcu_layout_info &l, const uint8_t *low, const
 LCU_DEV float lcu_value_of(const lcu_layout_info &l, const uint8_t *scales, const uint8_t *head,
                            uint32_t code, uint32_t col)
 {
+    if (l.form == LCU_FORM_F8)
+        return *(const float *)head * lcu_from_e4m3((uint8_t)code);
     float q = l.levels != LCU_LEVELS_NONE ? (float)lcu_levels[l.levels][code]
               : l.low == 8                ? (float)(int8_t)code
                                           : (float)((int32_t)code - l.centre);
@@ -128,6 +130,16 @@ LCU_DEV float lcu_weight_at(const lcu_weight_view &v, uint32_t expert, uint32_t 
         lcu_code_at(l, p0 + col / 32 * l.low * 4, p1 + col / 32 * l.high * 4, col % 32);
     return lcu_value_of(l, p2 + col / 256 * l.scale_bytes,
                         p3 + col / l.head_values * l.head_bytes, code, col);
+}
+
+/* Four values as they are before their scale. */
+LCU_DEV void lcu_floats_of_e4m3(uint32_t word, float v[4])
+{
+    uint32_t low = lcu_halves_of_e4m3(word), high = lcu_halves_of_e4m3(word >> 16);
+    v[0] = lcu_from_f16((uint16_t)low);
+    v[1] = lcu_from_f16((uint16_t)(low >> 16));
+    v[2] = lcu_from_f16((uint16_t)high);
+    v[3] = lcu_from_f16((uint16_t)(high >> 16));
 }
 
 /* --- a group of 32 ----------------------------------------------------------------------------------- */

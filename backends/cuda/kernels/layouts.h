@@ -10,13 +10,14 @@
  * Codes are laid out for eight words of four values, as the integer dot products take them: word w
  * holds values 4w to 4w + 3 of a group of 32. Four bits: nibble w / 4 of the bytes of 32-bit word
  * w % 4. Two bits: bits 2 (w % 4) of the bytes of 32-bit word w / 4. One bit: bit w of the bytes of
- * one 32-bit word. */
+ * one 32-bit word. The layouts to F8_E4M3 meet activations as floats, the others as bytes. */
 #ifndef LM_BACKENDS_CUDA_LAYOUTS_H
 #define LM_BACKENDS_CUDA_LAYOUTS_H
 
 /* How a value follows from its code q. The products are rounded in the order written. */
 enum {
     LCU_FORM_FLOAT, /* the value itself */
+    LCU_FORM_F8,    /* d * q, q an E4M3 number and d an F32 one */
     LCU_FORM_D,     /* d * (q - centre), or d * level[q] */
     LCU_FORM_DM,    /* d * q + m */
     LCU_FORM_E8,    /* 2^(scale - 128) * level[q] */
@@ -34,6 +35,7 @@ enum { LCU_LEVELS_NONE, LCU_LEVELS_IQ4, LCU_LEVELS_FP4 };
     X(F32, 32, 0, 0, 0, 32, 0, NONE, FLOAT)                                                        \
     X(F16, 16, 0, 0, 0, 32, 0, NONE, FLOAT)                                                        \
     X(BF16, 16, 0, 0, 0, 32, 0, NONE, FLOAT)                                                       \
+    X(F8_E4M3, 8, 0, 0, 4, 128, 0, NONE, F8)                                                       \
     X(Q8_0, 8, 0, 0, 2, 32, 0, NONE, D)                                                            \
     X(Q4_0, 4, 0, 0, 2, 32, 8, NONE, D)                                                            \
     X(Q5_0, 4, 1, 0, 2, 32, 16, NONE, D)                                                           \

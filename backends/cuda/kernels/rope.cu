@@ -89,6 +89,8 @@ LCU_BODY void append_rows(const lcu_append_args &a)
     for (uint32_t i = lcu_thread(); i < p.dim; i += lcu_threads()) {
         if (p.format == LM_F32)
             ((float *)to)[i] = x[i];
+        else if (p.format == LM_E4M3)
+            to[i] = lcu_to_e4m3(x[i]);
         else
             ((uint16_t *)to)[i] = p.format == LM_F16 ? lcu_to_f16(x[i]) : lcu_to_bf16(x[i]);
     }

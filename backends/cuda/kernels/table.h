@@ -30,6 +30,7 @@
 #define LCU_TILED_LAYOUTS(R, X)                                                                    \
     R(X, F16)                                                                                      \
     R(X, BF16)                                                                                     \
+    R(X, F8_E4M3)                                                                                  \
     R(X, Q8_0)                                                                                     \
     R(X, Q4_0)                                                                                     \
     R(X, Q5_0)                                                                                     \

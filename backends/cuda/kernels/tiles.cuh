@@ -51,6 +51,15 @@ template <uint32_t L> LCU_DEV void to_halves(const fragment<L> &f, uint32_t g, u
             h[4 * i + 2] = f.halves[i].z;
             h[4 * i + 3] = f.halves[i].w;
         }
+    } else if constexpr (layout::form == LCU_FORM_F8) {
+        const uint32_t q[8] = {f.group.low.x,  f.group.low.y,  f.group.low.z,  f.group.low.w,
+                               f.group.more.x, f.group.more.y, f.group.more.z, f.group.more.w};
+        float d = lcu_float_of(f.group.head.x), v[4];
+        for (uint32_t w = 0; w < 8; w++) {
+            lcu_floats_of_e4m3(q[w], v);
+            h[2 * w] = lcu_pack_f16(v[0] * d, v[1] * d);
+            h[2 * w + 1] = lcu_pack_f16(v[2] * d, v[3] * d);
+        }
     } else {
         constexpr bool is_signed = layout::levels != LCU_LEVELS_NONE || layout::low == 8;
         constexpr float zero = 8388608.0f + (is_signed ? 128 : layout::centre);
