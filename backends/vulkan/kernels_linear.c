@@ -31,7 +31,14 @@ typedef struct group {
 
 bool lvk_reads_format(const lm_format *format)
 {
-    return format->decode != NULL && format->id != LM_Q8_1 && format->id != LM_Q8_K;
+    return format->decode != NULL && format->id != LM_Q8_1 && format->id != LM_Q8_K &&
+           format->id != LM_E4M3;
+}
+
+/* Integers under a step; others are floats, of eight bits or more. */
+static bool has_codes(const lm_format *format)
+{
+    return format->block > 1 && format->id != LM_F8_E4M3;
 }
 
 static uint32_t tiles(uint32_t count, uint32_t per)
@@ -214,7 +221,7 @@ int32_t lvk_plan_product(lvk_plan *p, const lvk_product *of)
             continue;
         group g = group_of(p, of, i);
         bool coop = lvk_plan_fast(p) && f->coopmat[0] != 0 && g.weight[0].format->id != LM_F32;
-        g.bytes = f->integer_dot && g.weight[0].format->block > 1 ? &bytes : NULL;
+        g.bytes = f->integer_dot && has_codes(g.weight[0].format) ? &bytes : NULL;
         g.halves = coop ? &halves : NULL;
         if (g.bytes != NULL && !has_bytes)
             LM_TRY(lvk_plan_bytes(p, &of->in, g.args.cols, coop ? LVK_VEC_ROWS : 0, &bytes));

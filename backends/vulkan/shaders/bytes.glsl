@@ -23,6 +23,22 @@ float f32_at(uint64_t at) { return uintBitsToFloat(word_at(at)); }
 float f16_at(uint64_t at) { return unpackHalf2x16(half_at(at)).x; }
 float bf16_at(uint64_t at) { return uintBitsToFloat(half_at(at) << 16); }
 
+// A number of lib/base/half.h.
+float e4m3_of(uint b)
+{
+    uint magnitude = b & 0x7fu, bits = (magnitude << 20) + 0x3c000000u;
+    if (magnitude < 8u)
+        bits = floatBitsToUint(float(magnitude) * (1.0 / 512));
+    if (magnitude == 0x7fu)
+        bits = 0x7fc00000u;
+    return uintBitsToFloat(bits | (b & 0x80u) << 24);
+}
+
+vec4 e4m3_bytes(uint w)
+{
+    return vec4(e4m3_of(w & 255u), e4m3_of(w >> 8 & 255u), e4m3_of(w >> 16 & 255u), e4m3_of(w >> 24));
+}
+
 const uint ONES = 0x01010101u; // one in each byte
 
 vec4 signed_bytes(uint w)

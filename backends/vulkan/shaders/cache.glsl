@@ -1,7 +1,7 @@
-// cache.glsl - keys and values as they lie in a page: F32, F16, BF16, Q8_0.
+// cache.glsl - keys and values as they lie in a page: F32, F16, BF16, Q8_0, E4M3.
 #include "bytes.glsl"
 
-const uint CACHE_F32 = 0, CACHE_F16 = 1, CACHE_Q8_0 = 8, CACHE_BF16 = 30;
+const uint CACHE_F32 = 0, CACHE_F16 = 1, CACHE_Q8_0 = 8, CACHE_BF16 = 30, CACHE_E4M3 = 1001;
 
 float cached(uint format, uint64_t head, uint i)
 {
@@ -11,6 +11,8 @@ float cached(uint format, uint64_t head, uint i)
         return f16_at(head + 2 * i);
     if (format == CACHE_BF16)
         return bf16_at(head + 2 * i);
+    if (format == CACHE_E4M3)
+        return e4m3_of(byte_at(head + i));
     uint64_t block = head + i / 32 * 34;
     return f16_at(block) * float(int(byte_at(block + 2 + i % 32) << 24) >> 24);
 }
@@ -30,6 +32,8 @@ vec4 cached4(uint format, uint dim, uint64_t head, uint i)
         uint64_t block = head + i / 32 * 34;
         return f16_at(block) * signed_bytes(word_at_half(block + 2 + i % 32));
     }
+    if (format == CACHE_E4M3)
+        return e4m3_bytes(word_at(head + i));
     uvec2 w = PairAt(head + 2 * i).v;
     if (format == CACHE_F16)
         return vec4(unpackHalf2x16(w.x), unpackHalf2x16(w.y));

@@ -5,7 +5,7 @@
 //                                           multiple of four
 //   float weight_at(uint64_t row, uint i)   value i
 //
-// All but the float formats are integers under a step and an offset that 32 neighbours share, or 16
+// F8_E4M3 is bytes under a step. All but it and the float formats are integers under a step and an offset that 32 neighbours share, or 16
 // with STEP_OF_16, which is what integer dot products want:
 //
 //   uint codes4(row, i)         four signed bytes
@@ -27,6 +27,7 @@ const uint F32 = 0, F16 = 1, BF16 = 30;
 const uint Q4_0 = 2, Q4_1 = 3, Q5_0 = 6, Q5_1 = 7, Q8_0 = 8;
 const uint Q2_K = 10, Q3_K = 11, Q4_K = 12, Q5_K = 13, Q6_K = 14;
 const uint IQ4_NL = 20, IQ4_XS = 23, MXFP4 = 39, NVFP4 = 40;
+const uint F8_E4M3 = 1000;
 const uint TQ1_0 = 34, TQ2_0 = 35;
 const uint IQ2_XXS = 16, IQ2_XS = 17, IQ3_XXS = 18, IQ1_S = 19, IQ3_S = 21, IQ2_S = 22, IQ1_M = 29;
 
@@ -47,8 +48,12 @@ const bool STEP_OF_16 = FORMAT == Q2_K || FORMAT == Q3_K || FORMAT == Q6_K || FO
 #include "format_levels.glsl"
 #include "format_ternary.glsl"
 
+uint64_t f8_block(uint64_t row, uint i) { return row + uint64_t(i / 128) * 132; }
+
 uint codes4(uint64_t row, uint i)
 {
+    if (FORMAT == F8_E4M3)
+        return word_at(f8_block(row, i) + 4 + i % 128);
     return IS_LEGACY    ? legacy_codes(row, i)
            : IS_K       ? k_codes(row, i)
            : IS_LEVELS  ? levels_codes(row, i)
@@ -69,6 +74,8 @@ void codes32(uint64_t row, uint i, out uint codes[8])
 
 vec2 step_of(uint64_t row, uint i)
 {
+    if (FORMAT == F8_E4M3)
+        return vec2(f32_at(f8_block(row, i)), 0);
     return IS_LEGACY    ? legacy_step(row, i)
            : IS_K       ? k_step(row, i)
            : IS_LEVELS  ? levels_step(row, i)
@@ -78,7 +85,7 @@ vec2 step_of(uint64_t row, uint i)
 
 vec4 decoded(uint codes, vec2 step)
 {
-    precise vec4 w = step.x * signed_bytes(codes);
+    precise vec4 w = step.x * (FORMAT == F8_E4M3 ? e4m3_bytes(codes) : signed_bytes(codes));
     if (HAS_OFFSET)
         w = w + step.y;
     return w;

@@ -9,7 +9,7 @@ layout(constant_id = 1) const uint FORMAT = 0; // numbers of lib/quant/quant.h
 layout(constant_id = 2) const uint STYLE = 0;  // LM_ROPE_...
 
 const uint NO_ROPE = 0, NEIGHBOURS = 1, HALVES = 2;
-const uint F32 = 0, F16 = 1, Q8_0 = 8, BF16 = 30;
+const uint F32 = 0, F16 = 1, Q8_0 = 8, BF16 = 30, E4M3 = 1001;
 
 layout(buffer_reference, scalar, buffer_reference_align = 8) readonly buffer Args {
     F32s from;
@@ -61,6 +61,21 @@ uint to_bf16(float v)
     if ((bits & 0x7fffffffu) > 0x7f800000u)
         return bits >> 16 | 64u;
     return (bits + 0x7fffu + (bits >> 16 & 1u)) >> 16;
+}
+
+uint to_e4m3(float v)
+{
+    uint bits = floatBitsToUint(v), sign = bits >> 24 & 0x80u, magnitude = bits & 0x7fffffffu;
+    if (magnitude > 0x7f800000u)
+        return sign | 0x7fu;
+    if (magnitude >= 0x43e00000u)
+        return sign | 0x7eu;
+    if (magnitude < 0x3c800000u) {
+        // in units of 2^-9, rounded to even
+        precise float shifted = uintBitsToFloat(magnitude) + 16384.0;
+        return sign | (floatBitsToUint(shifted) - 0x46800000u);
+    }
+    return sign | min(0x7eu, (magnitude + 0x7ffffu + (magnitude >> 20 & 1u) - 0x3c000000u) >> 20);
 }
 
 // x cut into two numbers of half its digits.
@@ -130,6 +145,8 @@ void main()
         U16s(at).v[i] = uint16_t(to_f16(value_of(row, head, i)));
     else if (FORMAT == BF16)
         U16s(at).v[i] = uint16_t(to_bf16(value_of(row, head, i)));
+    else if (FORMAT == E4M3)
+        U8s(at).v[i] = uint8_t(to_e4m3(value_of(row, head, i)));
     else
         put_q8_0(at + i * 34, row, head, i * 32);
 }
