@@ -7,7 +7,8 @@
 static void build_format(rig_model *m, uint32_t format)
 {
     uint32_t block = lm_format_by_id(format)->block;
-    uint32_t cols = block == 1 ? 83 : block == 256 ? 512 : block == 64 ? 192 : 160, rows = 37;
+    uint32_t blocks = block == 256 ? 2 : block == 32 ? 5 : 3;
+    uint32_t cols = block == 1 ? 83 : block * blocks, rows = 37;
     uint32_t in = rig_input(m, cols), out = rig_slot(m, rows);
     lm_step step = rig_make(LM_STEP_LINEAR, in, LM_NONE, out);
     step.u.linear = (lm_linear){rig_matrix(m, format, rows, cols), LM_NONE, LM_NONE, 0};
@@ -109,6 +110,8 @@ static const rig_case list[] = {
     FORMAT(IQ4_XS, true),
     FORMAT(MXFP4, true),
     FORMAT(NVFP4, true),
+    FORMAT(F8_E4M3, false),
+    FORMAT(E4M3, false),
     FORMAT(IQ3_S, true),
     FORMAT(IQ3_XXS, true),
     FORMAT(IQ2_S, true),
@@ -125,6 +128,7 @@ static const rig_case list[] = {
     {"linear 15 columns", build_columns, 15, LM_STEP_LINEAR, false, false},
     {"linear 17 columns", build_columns, 17, LM_STEP_LINEAR, false, false},
     {"linear wide F16", build_wide, LM_F16, LM_STEP_LINEAR, false, false},
+    {"linear wide F8_E4M3", build_wide, LM_F8_E4M3, LM_STEP_LINEAR, false, false},
     {"linear wide Q4_0", build_wide, LM_Q4_0, LM_STEP_LINEAR, true, false},
     {"linear tall BF16", build_tall, LM_BF16, LM_STEP_LINEAR, true, false},
     {"linear tall Q5_0", build_tall, LM_Q5_0, LM_STEP_LINEAR, true, false},

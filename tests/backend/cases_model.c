@@ -125,6 +125,7 @@ static const rig_case list[] = {
     INT8(IQ4_XS),
     INT8(MXFP4),
     INT8(NVFP4),
+    {"model F8_E4M3", build_llama, LM_F8_E4M3, LM_STEP_HEAD, false, false},
     INT8(IQ3_S),
     INT8(IQ3_XXS),
     INT8(IQ2_S),

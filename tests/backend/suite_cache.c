@@ -82,7 +82,8 @@ static void expect(pages *p, uint32_t page, uint32_t like)
     free(got);
 }
 
-static const uint32_t types[][2] = {{LM_F32, LM_F32}, {LM_F16, LM_Q8_0}, {LM_BF16, LM_F16}};
+static const uint32_t types[][2] = {
+    {LM_F32, LM_F32}, {LM_F16, LM_Q8_0}, {LM_BF16, LM_F16}, {LM_E4M3, LM_E4M3}};
 
 static void round_trip_and_growth(void **state)
 {

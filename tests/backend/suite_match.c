@@ -111,7 +111,7 @@ static void cache_types(void **state)
     static const uint32_t types[][2] = {{LM_F16, LM_F16},
                                         {LM_BF16, LM_BF16},
                                         {LM_Q8_0, LM_Q8_0},
-                                        {LM_F16, LM_F32},
+                                        {LM_E4M3, LM_E4M3},
                                         {LM_Q8_0, LM_F16}};
     for (size_t i = 0; i < sizeof types / sizeof types[0]; i++) {
         rig_model m;
