@@ -51,6 +51,19 @@ static int32_t place_part(lhost_part *part, uint32_t page_tokens, bool by_head, 
     return LLM_OK;
 }
 
+/* The beginning of each key. */
+static int32_t place_latent(const lhost_part *keys, uint32_t dim, lhost_part *values)
+{
+    *values = *keys;
+    values->dim = dim;
+    if (keys->heads != 1 || dim > keys->dim ||
+        !lm_format_row_bytes(keys->format, dim, &values->head_bytes))
+        return lm_fail(
+            LLM_E_UNSUPPORTED, "a latent cache of %u heads whose values are %u of %u values as %s",
+            (unsigned)keys->heads, (unsigned)dim, (unsigned)keys->dim, keys->format->name);
+    return LLM_OK;
+}
+
 int32_t lhost_layout_member(const lm_cache_desc *desc, uint32_t index, bool by_head,
                             lhost_member *member, uint64_t *offset)
 {
@@ -66,16 +79,18 @@ int32_t lhost_layout_member(const lm_cache_desc *desc, uint32_t index, bool by_h
         member->parts[1] =
             (lhost_part){.format = desc->v_format, .heads = e->kv_heads, .dim = e->v_dim};
     }
-    for (int i = 0; i < 2; i++)
+    member->n_parts = desc->kind == LM_CACHE_LATENT ? 1 : 2;
+    for (uint32_t i = 0; i < member->n_parts; i++)
         LM_TRY(place_part(&member->parts[i], lhost_layout_tokens(desc), by_head, offset));
-    return LLM_OK;
+    return member->n_parts == 2 ? LLM_OK
+                                : place_latent(&member->parts[0], e->v_dim, &member->parts[1]);
 }
 
 uint64_t lhost_layout_exported(const lhost_member *members, uint32_t n_members, uint32_t tokens)
 {
     uint64_t bytes = 0;
     for (uint32_t i = 0; i < n_members; i++)
-        for (int p = 0; p < 2; p++)
+        for (uint32_t p = 0; p < members[i].n_parts; p++)
             bytes += members[i].parts[p].head_bytes * members[i].parts[p].heads * tokens;
     return bytes;
 }
@@ -84,7 +99,7 @@ void lhost_layout_walk(const lhost_member *members, uint32_t n_members, uint8_t 
                        uint32_t tokens, uint8_t *outside, bool into_page)
 {
     for (uint32_t i = 0; i < n_members; i++) {
-        for (int p = 0; p < 2; p++) {
+        for (uint32_t p = 0; p < members[i].n_parts; p++) {
             const lhost_part *part = &members[i].parts[p];
             size_t bytes = (size_t)part->head_bytes;
             for (uint32_t t = 0; t < tokens; t++) {

@@ -20,6 +20,7 @@ typedef struct lhost_part {
 
 typedef struct lhost_member {
     lhost_part parts[2]; /* K and V, or convolution and scan */
+    uint32_t n_parts;    /* with bytes of their own: values of a latent entry lie in its keys */
 } lhost_member;
 
 int32_t lhost_layout_check(const lm_cache_desc *desc);

@@ -52,10 +52,14 @@ int32_t lhost_run_gather(lhost_run *r, const lm_step *step)
 
 int32_t lhost_run_copy(lhost_run *r, const lm_step *step)
 {
+    uint32_t heads = step->u.copy.heads == 0 ? 1 : step->u.copy.heads;
     size_t bytes = (size_t)step->u.copy.width * VALUE_BYTES;
+    size_t in = lhost_width(r, step->in[0]) / heads, out = lhost_width(r, step->out[0]) / heads;
     for (uint32_t i = 0; i < lhost_rows(r, step->out[0]); i++)
-        memcpy(row_at(r, step->out[0], i) + (size_t)step->u.copy.out_column * VALUE_BYTES,
-               row_at(r, step->in[0], i) + (size_t)step->u.copy.in_column * VALUE_BYTES, bytes);
+        for (uint32_t h = 0; h < heads; h++)
+            memcpy(row_at(r, step->out[0], i) + (h * out + step->u.copy.out_column) * VALUE_BYTES,
+                   row_at(r, step->in[0], i) + (h * in + step->u.copy.in_column) * VALUE_BYTES,
+                   bytes);
     return LLM_OK;
 }
 
@@ -84,15 +88,17 @@ void lhost_append_row(const lhost_run *r, uint32_t cache, uint32_t row, const fl
 {
     lhost_view view = lhost_view_of(r, cache, r->run->row_seq[row]);
     append_part(r, &view, 0, row, keys);
-    append_part(r, &view, 1, row, values);
+    if (view.member->n_parts > 1)
+        append_part(r, &view, 1, row, values);
 }
 
 void lhost_append_rows(const lhost_run *r, const lm_step *step, uint32_t first, uint32_t end)
 {
-    for (uint32_t row = first; row < end; row++)
+    for (uint32_t row = first; row < end; row++) {
+        const void *values = step->in[1] == LM_NONE ? NULL : row_at(r, step->in[1], row);
         lhost_append_row(r, step->u.append.cache, row,
-                         (const float *)(const void *)row_at(r, step->in[0], row),
-                         (const float *)(const void *)row_at(r, step->in[1], row));
+                         (const float *)(const void *)row_at(r, step->in[0], row), values);
+    }
 }
 
 int32_t lhost_run_append(lhost_run *r, const lm_step *step)

@@ -19,7 +19,7 @@ int32_t lhost_page_move(lm_device *device, lm_cache *cache, uint32_t from_page, 
     (void)device;
     LM_TRY(lhost_check_move(&cache->base, from_page, from_slot, to_page, to_slot));
     for (uint32_t i = 0; i < cache->base.n_members; i++) {
-        for (int p = 0; p < 2; p++) {
+        for (uint32_t p = 0; p < cache->base.members[i].n_parts; p++) {
             const lhost_part *part = &cache->base.members[i].parts[p];
             for (uint32_t h = 0; h < part->heads; h++)
                 memmove(lhost_cache_at(cache, part, to_page, to_slot, h),

@@ -195,7 +195,8 @@ static void append_range(void *arg, size_t first, size_t end)
 int32_t lcpu_append(lhost_run *r, const lm_step *step)
 {
     append a = {r, step};
-    uint32_t width = lhost_width(r, step->in[0]) + lhost_width(r, step->in[1]);
+    uint32_t width = lhost_width(r, step->in[0]);
+    width += step->in[1] == LM_NONE ? 0 : lhost_width(r, step->in[1]);
     lcpu_ranges(r, r->run->n_rows, VALUES_GRAIN / 4 / width + 1, append_range, &a);
     return LLM_OK;
 }

@@ -29,7 +29,7 @@ static int32_t move_token(lcu_device *d, const lm_cache *c, const uint32_t from[
                           const uint32_t to[2])
 {
     for (uint32_t i = 0; i < c->base.n_members; i++) {
-        for (int p = 0; p < 2; p++) {
+        for (uint32_t p = 0; p < c->base.members[i].n_parts; p++) {
             const lhost_part *part = &c->base.members[i].parts[p];
             for (uint32_t h = 0; h < part->heads; h++)
                 LM_TRY(LCU_CALL(d, copy, lhost_layout_at(part, c->pages[to[0]], to[1], h),

@@ -65,6 +65,7 @@ lcu_cache_view lcu_plan_cache(const lcu_planner *p, uint32_t entry)
     view.pages = c->table;
     view.group = group;
     view.page_tokens = c->base.page_tokens;
+    view.latent = c->base.kind == LM_CACHE_LATENT;
     for (int i = 0; i < 2; i++) {
         const lhost_part *part = lhost_storage_part(&c->base, entry, i);
         view.parts[i] =

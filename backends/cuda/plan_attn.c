@@ -44,7 +44,7 @@ static uint32_t fit_tile(lcu_attn_args *a, uint32_t heads)
         a->tile /= 2;
         a->key_bytes = align(a->tile * k);
         a->key_bytes = a->key_bytes < LEAST_BYTES ? LEAST_BYTES : a->key_bytes;
-        all = fixed + a->key_bytes + a->tile * v;
+        all = fixed + a->key_bytes + (a->cache.latent ? 0 : a->tile * v);
     } while (all > SHARED_BYTES && a->tile > 16);
     return all;
 }

@@ -95,7 +95,8 @@ void lcu_plan_stored(lcu_planner *p, uint32_t cache, lcu_slot keys, lcu_slot val
     const lm_cache_entry *e = &p->desc->network->caches[cache];
     lcu_append_args a = {.run = p->run, .in = {keys, values}, .cache = lcu_plan_cache(p, cache)};
     lcu_launch l = {.kernel = LCU_K_append,
-                    .grid = {LCU_PER(LCU_COUNT_ROWS, 1), LCU_BLOCKS(e->kv_heads), LCU_BLOCKS(2)}};
+                    .grid = {LCU_PER(LCU_COUNT_ROWS, 1), LCU_BLOCKS(e->kv_heads),
+                             LCU_BLOCKS(values.width == 0 ? 1 : 2)}};
     lcu_emit(p, &l, &a);
 }
 

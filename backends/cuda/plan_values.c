@@ -66,7 +66,7 @@ int32_t lcu_plan_embed(lcu_planner *p, const lm_step *step)
 
 static void plan_move(lcu_planner *p, const lcu_move_args *a)
 {
-    lcu_launch l = over(LCU_K_move, &a->out, a->width);
+    lcu_launch l = over(LCU_K_move, &a->out, a->width * a->heads);
     lcu_emit(p, &l, a);
 }
 
@@ -75,6 +75,7 @@ int32_t lcu_plan_gather(lcu_planner *p, const lm_step *step)
     lcu_move_args a = {.run = p->run,
                        .in = lcu_plan_slot(p, step->in[0]),
                        .out = lcu_plan_slot(p, step->out[0]),
+                       .heads = 1,
                        .gather = true};
     a.width = a.out.width;
     plan_move(p, &a);
@@ -88,7 +89,10 @@ int32_t lcu_plan_copy(lcu_planner *p, const lm_step *step)
                        .out = lcu_plan_slot(p, step->out[0]),
                        .in_column = step->u.copy.in_column,
                        .out_column = step->u.copy.out_column,
-                       .width = step->u.copy.width};
+                       .width = step->u.copy.width,
+                       .heads = step->u.copy.heads == 0 ? 1 : step->u.copy.heads};
+    a.in_head = a.in.width / a.heads;
+    a.out_head = a.out.width / a.heads;
     plan_move(p, &a);
     return LLM_OK;
 }
@@ -100,7 +104,8 @@ int32_t lcu_plan_concat(lcu_planner *p, const lm_step *step)
         lcu_move_args a = {.run = p->run,
                            .in = lcu_plan_slot(p, step->in[i]),
                            .out = lcu_plan_slot(p, step->out[0]),
-                           .out_column = column};
+                           .out_column = column,
+                           .heads = 1};
         a.width = a.in.width;
         column += a.width;
         plan_move(p, &a);

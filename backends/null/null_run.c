@@ -160,9 +160,10 @@ static int32_t touch_cache(const lnull_device *d, const lm_program *p, const lm_
     }
     bool reads = step->kind == LM_STEP_ATTN_PAGED || step->kind == LM_STEP_ATTN_OUT ||
                  step->kind == LM_STEP_MLA_ATTN;
-    if (!reads && !appended[group]) {
+    bool writes = !reads || step->kind == LM_STEP_MLA_ATTN;
+    if (writes && !appended[group]) {
         appended[group] = true;
-        return append(d, p, run, group);
+        LM_TRY(append(d, p, run, group));
     }
     if (!reads)
         return LLM_OK;

@@ -1,7 +1,14 @@
 /* kernels_attn.c - attention: few rows share their splits out to workgroups, many keep them. */
 #include "backends/vulkan/kernels.h"
 
-enum { LOCAL = 128, SPLIT_SLOTS = 512, SPLIT_ROWS = 8, MAX_PAIRS = 16, MAX_DIM = 512 };
+enum {
+    LOCAL = 128,
+    SPLIT_SLOTS = 512,
+    SPLIT_ROWS = 8,
+    MAX_PAIRS = 16,
+    MAX_K_DIM = 640,
+    MAX_V_DIM = 512
+};
 
 /* As in shaders/attn.glsl. */
 typedef struct attn_args {
@@ -25,7 +32,7 @@ typedef struct attention {
 
 bool lvk_can_attn(const lm_attn *attn)
 {
-    return attn->k_dim <= MAX_DIM && attn->v_dim <= MAX_DIM;
+    return attn->k_dim <= MAX_K_DIM && attn->v_dim <= MAX_V_DIM;
 }
 
 bool lvk_takes_attn(const lvk_features *f, const lm_network *n, const lm_step *step)

@@ -53,7 +53,7 @@ int32_t lvk_plan_stored(lvk_plan *p, uint32_t cache, uint32_t part, const lm_rop
 
 int32_t lvk_plan_append(lvk_plan *p, const lm_step *s)
 {
-    for (uint32_t part = 0; part < 2; part++) {
+    for (uint32_t part = 0; part < 2 && s->in[part] != LM_NONE; part++) {
         lvk_slot from = lvk_plan_slot(p, s->in[part]);
         LM_TRY(lvk_plan_stored(p, s->u.append.cache, part, NULL, &from));
     }

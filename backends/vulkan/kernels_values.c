@@ -114,18 +114,28 @@ int32_t lvk_plan_all_reduce(lvk_plan *p, const lm_step *s)
 typedef struct move_args {
     uint64_t from, to;
     uint32_t from_width, to_width, from_column, to_column, width, rows;
+    uint32_t from_head, to_head, heads, padding;
 } move_args;
 
 typedef struct columns {
-    uint32_t from, to, width;
+    uint32_t from, to, width, heads; /* of each head */
 } columns;
 
 static int32_t plan_move(lvk_plan *p, uint32_t in, uint32_t out, columns c, bool pick)
 {
     lvk_slot from = lvk_plan_slot(p, in), to = lvk_plan_slot(p, out);
-    move_args args = {from.address, to.address, from.width, to.width,
-                      c.from,       c.to,       c.width,    to.rows};
-    lvk_dispatch d = by_rows(LVK_SHADER_move, c.width, to.rows, &args, sizeof args);
+    move_args args = {.from = from.address,
+                      .to = to.address,
+                      .from_width = from.width,
+                      .to_width = to.width,
+                      .from_column = c.from,
+                      .to_column = c.to,
+                      .width = c.width,
+                      .rows = to.rows,
+                      .from_head = from.width / c.heads,
+                      .to_head = to.width / c.heads,
+                      .heads = c.heads};
+    lvk_dispatch d = by_rows(LVK_SHADER_move, c.width * c.heads, to.rows, &args, sizeof args);
     d.spec[1] = pick;
     d.n_spec = 2;
     lvk_reads_slot(&d, &from);
@@ -135,21 +145,22 @@ static int32_t plan_move(lvk_plan *p, uint32_t in, uint32_t out, columns c, bool
 
 int32_t lvk_plan_gather(lvk_plan *p, const lm_step *s)
 {
-    columns all = {0, 0, lvk_plan_slot(p, s->in[0]).width};
+    columns all = {0, 0, lvk_plan_slot(p, s->in[0]).width, 1};
     return plan_move(p, s->in[0], s->out[0], all, true);
 }
 
 int32_t lvk_plan_copy(lvk_plan *p, const lm_step *s)
 {
-    columns c = {s->u.copy.in_column, s->u.copy.out_column, s->u.copy.width};
+    columns c = {s->u.copy.in_column, s->u.copy.out_column, s->u.copy.width,
+                 s->u.copy.heads == 0 ? 1 : s->u.copy.heads};
     return plan_move(p, s->in[0], s->out[0], c, false);
 }
 
 int32_t lvk_plan_concat(lvk_plan *p, const lm_step *s)
 {
     uint32_t first = lvk_plan_slot(p, s->in[0]).width, second = lvk_plan_slot(p, s->in[1]).width;
-    LM_TRY(plan_move(p, s->in[0], s->out[0], (columns){0, 0, first}, false));
-    return plan_move(p, s->in[1], s->out[0], (columns){0, first, second}, false);
+    LM_TRY(plan_move(p, s->in[0], s->out[0], (columns){0, 0, first, 1}, false));
+    return plan_move(p, s->in[1], s->out[0], (columns){0, first, second, 1}, false);
 }
 
 /* --- embed.comp ------------------------------------------------------------------------------- */

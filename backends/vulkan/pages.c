@@ -40,8 +40,9 @@ int32_t lvk_page_move(lm_device *device, lm_cache *cache, uint32_t from_page, ui
         return LLM_OK;
     const lvk_chunk *a = chunk_of(c, from_page, &source), *b = chunk_of(c, to_page, &target);
     for (uint32_t i = 0; i < 2 * c->base.n_members; i++) {
-        const lhost_part *part = &c->base.members[i / 2].parts[i % 2];
-        for (uint32_t h = 0; h < part->heads; h++) {
+        const lhost_member *member = &c->base.members[i / 2];
+        const lhost_part *part = &member->parts[i % 2];
+        for (uint32_t h = 0; i % 2 < member->n_parts && h < part->heads; h++) {
             uint64_t at = part->offset + h * part->head_stride;
             pieces[n++] = (lvk_piece){source + at + from_slot * part->token_stride,
                                       target + at + to_slot * part->token_stride, part->head_bytes};

@@ -28,9 +28,10 @@ static int32_t entry_bytes(const lm_engine *e, uint32_t cache, uint32_t tokens, 
         *out = ((uint64_t)c->conv_values + c->scan_values) * sizeof(float);
         return LLM_OK;
     }
-    uint64_t k, v;
+    uint64_t k, v = 0;
     LM_TRY(value_bytes(e->options.shape.k_format, (uint64_t)c->kv_heads * c->k_dim, &k));
-    LM_TRY(value_bytes(e->options.shape.v_format, (uint64_t)c->kv_heads * c->v_dim, &v));
+    if (e->network->groups[c->group].kind != LM_CACHE_LATENT)
+        LM_TRY(value_bytes(e->options.shape.v_format, (uint64_t)c->kv_heads * c->v_dim, &v));
     *out = (k + v) * tokens;
     return LLM_OK;
 }

@@ -65,6 +65,12 @@ static uint32_t rows_of(const context *c, const lm_linear *l)
     return l->weight < c->n->n_weights ? c->n->weights[l->weight].rows : 0;
 }
 
+/* Of an entry that is there. */
+static bool latent_entry(const context *c, uint32_t cache)
+{
+    return c->n->groups[c->n->caches[cache].group].kind == LM_CACHE_LATENT;
+}
+
 static bool kv_entry(const context *c, uint32_t cache, uint32_t kv_heads, uint32_t k_dim,
                      uint32_t v_dim)
 {
@@ -72,7 +78,8 @@ static bool kv_entry(const context *c, uint32_t cache, uint32_t kv_heads, uint32
         return false;
     const lm_cache_entry *e = &c->n->caches[cache];
     return e->group < c->n->n_groups && c->n->groups[e->group].kind != LM_CACHE_STATE &&
-           e->kv_heads == kv_heads && e->k_dim == k_dim && e->v_dim == v_dim;
+           e->kv_heads == kv_heads && e->k_dim == k_dim && e->v_dim == v_dim &&
+           (!latent_entry(c, cache) || (kv_heads == 1 && v_dim <= k_dim));
 }
 
 static bool state_entry(const context *c, uint32_t cache)
@@ -109,8 +116,15 @@ static int32_t check_attn(const context *c, const lm_attn *a)
     WANT(c, a->heads > 0 && a->kv_heads > 0 && a->heads % a->kv_heads == 0);
     WANT(c, kv_entry(c, a->cache, a->kv_heads, a->k_dim, a->v_dim));
     WANT(c, window_fits(c, a));
-    WANT(c, width_in(c, 0) == a->heads * a->k_dim);
     WANT(c, vector_or_none(c, a->sinks, a->heads));
+    return LLM_OK;
+}
+
+/* Attention of queries that are there, not made by the step itself. */
+static int32_t check_queries(const context *c, const lm_attn *a)
+{
+    LM_TRY(check_attn(c, a));
+    WANT(c, width_in(c, 0) == a->heads * a->k_dim);
     return LLM_OK;
 }
 
@@ -133,15 +147,41 @@ static int32_t check_qkv(const context *c)
     WANT(c, norm_fits(c, &s->u.qkv.k_norm, s->u.qkv.kv_heads * s->u.qkv.k_dim));
     WANT(c, rope_fits(c, &s->u.qkv.rope, s->u.qkv.k_dim));
     WANT(c, kv_entry(c, s->u.qkv.cache, s->u.qkv.kv_heads, s->u.qkv.k_dim, s->u.qkv.v_dim));
+    WANT(c, !latent_entry(c, s->u.qkv.cache));
     return LLM_OK;
 }
 
 static int32_t check_attn_out(const context *c)
 {
     const lm_step *s = c->s;
-    LM_TRY(check_attn(c, &s->u.attn_out.attn));
+    LM_TRY(check_queries(c, &s->u.attn_out.attn));
     WANT(c, linear_fits(c, &s->u.attn_out.out, s->u.attn_out.attn.heads * s->u.attn_out.attn.v_dim,
                         width_out(c, 0)));
+    WANT(c, s->in[1] == LM_NONE || width_in(c, 1) == width_out(c, 0));
+    return LLM_OK;
+}
+
+static int32_t check_mla(const context *c)
+{
+    const lm_step *s = c->s;
+    const lm_attn *a = &s->u.mla.attn;
+    LM_TRY(check_attn(c, a));
+    WANT(c, latent_entry(c, a->cache) && a->k_dim > a->v_dim);
+    uint32_t in = width_in(c, 0), heads = a->heads, rotated = a->k_dim - a->v_dim;
+    uint32_t low = s->u.mla.q_down.weight == LM_NONE ? in : rows_of(c, &s->u.mla.q_down);
+    uint32_t plain =
+        s->u.mla.k_up.weight < c->n->n_weights ? c->n->weights[s->u.mla.k_up.weight].cols : 0;
+    uint32_t value = rows_of(c, &s->u.mla.v_up);
+    WANT(c, linear_fits_or_none(c, &s->u.mla.q_down, in, low));
+    WANT(c, norm_fits(c, &s->u.mla.q_norm, low));
+    WANT(c, s->u.mla.q_down.weight != LM_NONE || s->u.mla.q_norm.weight == LM_NONE);
+    WANT(c, linear_fits(c, &s->u.mla.q_up, low, heads * (plain + rotated)));
+    WANT(c, linear_fits(c, &s->u.mla.kv_down, in, a->k_dim));
+    WANT(c, norm_fits(c, &s->u.mla.kv_norm, a->v_dim));
+    WANT(c, linears_fit(c, &s->u.mla.k_up, plain, a->v_dim, heads));
+    WANT(c, linears_fit(c, &s->u.mla.v_up, a->v_dim, value, heads));
+    WANT(c, linear_fits(c, &s->u.mla.out, heads * value, width_out(c, 0)));
+    WANT(c, rope_fits(c, &s->u.mla.rope, rotated));
     WANT(c, s->in[1] == LM_NONE || width_in(c, 1) == width_out(c, 0));
     return LLM_OK;
 }
@@ -239,8 +279,10 @@ static int32_t check_same_width(const context *c)
 static int32_t check_copy(const context *c)
 {
     const lm_step *s = c->s;
-    WANT(c, (uint64_t)s->u.copy.in_column + s->u.copy.width <= width_in(c, 0));
-    WANT(c, (uint64_t)s->u.copy.out_column + s->u.copy.width <= width_out(c, 0));
+    uint32_t heads = s->u.copy.heads == 0 ? 1 : s->u.copy.heads;
+    WANT(c, width_in(c, 0) % heads == 0 && width_out(c, 0) % heads == 0);
+    WANT(c, (uint64_t)s->u.copy.in_column + s->u.copy.width <= width_in(c, 0) / heads);
+    WANT(c, (uint64_t)s->u.copy.out_column + s->u.copy.width <= width_out(c, 0) / heads);
     return LLM_OK;
 }
 
@@ -334,14 +376,16 @@ static int32_t check_append(const context *c)
     WANT(c, s->u.append.cache < c->n->n_caches);
     const lm_cache_entry *e = &c->n->caches[s->u.append.cache];
     WANT(c, kv_entry(c, s->u.append.cache, e->kv_heads, e->k_dim, e->v_dim));
-    WANT(c, width_in(c, 0) == e->kv_heads * e->k_dim && width_in(c, 1) == e->kv_heads * e->v_dim);
+    bool latent = latent_entry(c, s->u.append.cache);
+    WANT(c, width_in(c, 0) == e->kv_heads * e->k_dim && (s->in[1] == LM_NONE) == latent);
+    WANT(c, latent || width_in(c, 1) == e->kv_heads * e->v_dim);
     return LLM_OK;
 }
 
 static int32_t check_attn_paged(const context *c)
 {
     const lm_step *s = c->s;
-    LM_TRY(check_attn(c, &s->u.attn));
+    LM_TRY(check_queries(c, &s->u.attn));
     WANT(c, width_out(c, 0) == s->u.attn.heads * s->u.attn.v_dim);
     return LLM_OK;
 }
@@ -374,14 +418,12 @@ static int32_t (*const checks[LM_STEP_COUNT])(const context *c) = {
     [LM_STEP_ATTN_OUT] = check_attn_out,
     [LM_STEP_GLU_FFN] = check_ffn,
     [LM_STEP_MOE_FFN] = check_moe,
+    [LM_STEP_MLA_ATTN] = check_mla,
     [LM_STEP_HEAD] = check_head,
 };
 
 static int32_t check_step(const context *c)
 {
-    if (checks[c->s->kind] == NULL)
-        return lm_fail(LLM_E_UNSUPPORTED, "the step '%s' is not built yet",
-                       lm_step_name(c->s->kind));
     return checks[c->s->kind](c);
 }
 

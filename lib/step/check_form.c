@@ -31,7 +31,7 @@ static const struct form {
     [LM_STEP_ROUTE_TOPK] = {1, 0, 2, ANY, AS_INPUT, OUT(0)},
     [LM_STEP_COMBINE] = {2, 0, 1, ANY, AS_INPUT, 0},
     [LM_STEP_ROPE] = {1, 0, 1, ANY, AS_INPUT, 0},
-    [LM_STEP_KV_APPEND] = {2, 0, 0, LM_ROWS_ALL, ANY, 0},
+    [LM_STEP_KV_APPEND] = {1, 1, 0, LM_ROWS_ALL, ANY, 0},
     [LM_STEP_ATTN_PAGED] = {1, 0, 1, ANY, AS_INPUT, 0},
     [LM_STEP_CONV_STATE] = {1, 0, 1, LM_ROWS_ALL, AS_INPUT, 0},
     [LM_STEP_SCAN_STATE] = {2, 0, 1, LM_ROWS_ALL, AS_INPUT, 0},

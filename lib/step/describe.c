@@ -24,7 +24,7 @@ static void put(line *l, const char *format, ...)
 
 typedef struct cost_context {
     const lm_network *n;
-    uint32_t used; /* experts per row */
+    uint32_t used; /* experts or heads per row */
     lm_step_cost cost;
 } cost_context;
 
@@ -44,6 +44,10 @@ lm_step_cost lm_step_cost_of(const lm_network *n, const lm_step *step)
         c.used = step->u.moe.route.used;
     if (step->kind == LM_STEP_LINEAR_EXPERT)
         c.used = step->u.expert.used;
+    if (step->kind == LM_STEP_LINEAR_HEADS)
+        c.used = step->u.heads.heads;
+    if (step->kind == LM_STEP_MLA_ATTN)
+        c.used = step->u.mla.attn.heads;
     lm_step_each_linear(step, add_cost, &c);
     return c.cost;
 }
@@ -72,8 +76,10 @@ static void put_slots(line *l, const uint32_t *slots, uint32_t count)
 
 static void put_attn(line *l, const lm_attn *a)
 {
-    put(l, " heads %u/%u dim %u cache %u", (unsigned)a->heads, (unsigned)a->kv_heads,
-        (unsigned)a->k_dim, (unsigned)a->cache);
+    put(l, " heads %u/%u dim %u", (unsigned)a->heads, (unsigned)a->kv_heads, (unsigned)a->k_dim);
+    if (a->v_dim != a->k_dim)
+        put(l, "/%u", (unsigned)a->v_dim);
+    put(l, " cache %u", (unsigned)a->cache);
     if (a->window != 0)
         put(l, " window %u", (unsigned)a->window);
     if (a->softcap > 0)
@@ -100,6 +106,8 @@ void lm_step_print(const lm_network *n, const lm_step *step, char *text, size_t 
         put_attn(&l, &step->u.attn);
     if (step->kind == LM_STEP_ATTN_OUT)
         put_attn(&l, &step->u.attn_out.attn);
+    if (step->kind == LM_STEP_MLA_ATTN)
+        put_attn(&l, &step->u.mla.attn);
     if (step->kind == LM_STEP_MOE_FFN)
         put(&l, " top %u of %u", (unsigned)step->u.moe.route.used,
             (unsigned)step->u.moe.route.experts);

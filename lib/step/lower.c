@@ -118,6 +118,81 @@ static void lower_attn_out(lm_builder *b, const lm_step *s)
     linear_residual(b, &s->u.attn_out.out, mixed, s);
 }
 
+/* Columns of every head: `in_column` and `out_column` within one. */
+static void copy_into(lm_builder *b, uint32_t heads, uint32_t in, uint32_t in_column, uint32_t out,
+                      uint32_t out_column, uint32_t width)
+{
+    lm_step step = make(LM_STEP_COPY, in, LM_NONE, out);
+    step.u.copy.in_column = in_column;
+    step.u.copy.out_column = out_column;
+    step.u.copy.width = width;
+    step.u.copy.heads = heads;
+    lm_build_step(b, &step);
+}
+
+static uint32_t columns(lm_builder *b, uint32_t heads, uint32_t in, uint32_t column, uint32_t width)
+{
+    uint32_t out = slot_like(b, in, heads * width);
+    copy_into(b, heads, in, column, out, 0, width);
+    return out;
+}
+
+static uint32_t linear_heads(lm_builder *b, const lm_linear *l, uint32_t heads, uint32_t in)
+{
+    uint32_t out = slot_like(b, in, heads * rows_of(b, l));
+    lm_step step = make(LM_STEP_LINEAR_HEADS, in, LM_NONE, out);
+    step.u.heads.linear = *l;
+    step.u.heads.heads = heads;
+    lm_build_step(b, &step);
+    return out;
+}
+
+/* Queries against latent keys: what k_up makes of one part, the other rotated. */
+static uint32_t latent_queries(lm_builder *b, const lm_step *s)
+{
+    const lm_attn *a = &s->u.mla.attn;
+    uint32_t in = s->in[0], rotated = a->k_dim - a->v_dim;
+    if (s->u.mla.q_down.weight != LM_NONE) {
+        in = linear(b, &s->u.mla.q_down, in);
+        norm_in_place(b, &s->u.mla.q_norm, in);
+    }
+    uint32_t q = linear(b, &s->u.mla.q_up, in), plain = info_of(b, q).width / a->heads - rotated;
+    uint32_t latent = linear_heads(b, &s->u.mla.k_up, a->heads, columns(b, a->heads, q, 0, plain));
+    uint32_t turned = columns(b, a->heads, q, plain, rotated);
+    rope_in_place(b, &s->u.mla.rope, a->heads, rotated, turned);
+    uint32_t out = slot_like(b, q, a->heads * a->k_dim);
+    copy_into(b, a->heads, latent, 0, out, 0, a->v_dim);
+    copy_into(b, a->heads, turned, 0, out, a->v_dim, rotated);
+    return out;
+}
+
+static uint32_t latent_keys(lm_builder *b, const lm_step *s)
+{
+    const lm_attn *a = &s->u.mla.attn;
+    uint32_t kv = linear(b, &s->u.mla.kv_down, s->in[0]), rotated = a->k_dim - a->v_dim;
+    uint32_t latent = columns(b, 1, kv, 0, a->v_dim), turned = columns(b, 1, kv, a->v_dim, rotated);
+    norm_in_place(b, &s->u.mla.kv_norm, latent);
+    rope_in_place(b, &s->u.mla.rope, 1, rotated, turned);
+    uint32_t out = slot_like(b, kv, a->k_dim);
+    lm_step concat = make(LM_STEP_CONCAT, latent, turned, out);
+    lm_build_step(b, &concat);
+    return out;
+}
+
+static void lower_mla(lm_builder *b, const lm_step *s)
+{
+    const lm_attn *a = &s->u.mla.attn;
+    uint32_t queries = latent_queries(b, s);
+    lm_step append = make(LM_STEP_KV_APPEND, latent_keys(b, s), LM_NONE, LM_NONE);
+    append.u.append.cache = a->cache;
+    lm_build_step(b, &append);
+    uint32_t mixed = slot_like(b, s->in[0], a->heads * a->v_dim);
+    lm_step attn = make(LM_STEP_ATTN_PAGED, queries, LM_NONE, mixed);
+    attn.u.attn = *a;
+    lm_build_step(b, &attn);
+    linear_residual(b, &s->u.mla.out, linear_heads(b, &s->u.mla.v_up, a->heads, mixed), s);
+}
+
 static void lower_ffn(lm_builder *b, const lm_step *s)
 {
     uint32_t up = linear(b, &s->u.ffn.up, s->in[0]);
@@ -206,28 +281,19 @@ static void lower_head(lm_builder *b, const lm_step *s)
     }
 }
 
-static const struct {
-    uint32_t kind;
-    void (*lower)(lm_builder *b, const lm_step *s);
-} lowerings[] = {
-    {LM_STEP_QKV_ROPE_APPEND, lower_qkv}, {LM_STEP_ATTN_OUT, lower_attn_out},
-    {LM_STEP_GLU_FFN, lower_ffn},         {LM_STEP_MOE_FFN, lower_moe},
-    {LM_STEP_HEAD, lower_head},
+/* NULL: a primitive. */
+static void (*const lowerings[LM_STEP_COUNT])(lm_builder *b, const lm_step *s) = {
+    [LM_STEP_QKV_ROPE_APPEND] = lower_qkv, [LM_STEP_ATTN_OUT] = lower_attn_out,
+    [LM_STEP_GLU_FFN] = lower_ffn,         [LM_STEP_MOE_FFN] = lower_moe,
+    [LM_STEP_MLA_ATTN] = lower_mla,        [LM_STEP_HEAD] = lower_head,
 };
 
 int32_t lm_lower(lm_builder *b, const lm_step *step)
 {
     b->layer = step->layer;
-    if (!lm_step_is_coarse(step->kind)) {
+    if (lowerings[step->kind] == NULL)
         lm_build_step(b, step);
-        return b->status;
-    }
-    for (size_t i = 0; i < sizeof lowerings / sizeof lowerings[0]; i++) {
-        if (lowerings[i].kind == step->kind) {
-            lowerings[i].lower(b, step);
-            return b->status;
-        }
-    }
-    return lm_fail(LLM_E_UNSUPPORTED, "the step '%s' has no lowering yet",
-                   lm_step_name(step->kind));
+    else
+        lowerings[step->kind](b, step);
+    return b->status;
 }

@@ -54,7 +54,7 @@ typedef struct lm_weight_desc {
 enum {
     LM_CACHE_FULL,   /* K and V of all tokens */
     LM_CACHE_WINDOW, /* K and V, pages behind the window are freed */
-    LM_CACHE_LATENT, /* one vector per token (MLA) */
+    LM_CACHE_LATENT, /* one vector per token: a key of one head, whose beginning is the value */
     LM_CACHE_CROSS,  /* written once per sequence */
     LM_CACHE_STATE,  /* recurrent state: one fixed block per sequence */
 };
@@ -62,7 +62,7 @@ enum {
 /* One cache index, shared by the steps that name it. */
 typedef struct lm_cache_entry {
     uint32_t group;
-    uint32_t kv_heads, k_dim, v_dim;   /* token caches */
+    uint32_t kv_heads, k_dim, v_dim;   /* token caches; latent: 1 head, v_dim <= k_dim */
     uint32_t conv_values, scan_values; /* state caches: floats per sequence */
 } lm_cache_entry;
 
@@ -166,7 +166,7 @@ enum { LM_EMBED_TOKENS, LM_EMBED_POSITIONS, LM_EMBED_CONSTANT /* row 0, for toke
 #define LM_STEP_KINDS(X)                                                                           \
     X(EMBED, 0, "out[all] = rows of a table or the run's own embeddings [embed]")                  \
     X(GATHER_ROWS, 0, "out[wanted] = in[wanted rows]")                                             \
-    X(COPY, 0, "columns of in to columns of out [copy]")                                           \
+    X(COPY, 0, "columns of in to columns of out, in every head [copy]")                            \
     X(CONCAT, 0, "out = in0, in1 side by side")                                                    \
     X(ADD, 0, "out = in0 + in1")                                                                   \
     X(ROW_ADD, 0, "out = in + vector [vector]")                                                    \
@@ -180,7 +180,9 @@ enum { LM_EMBED_TOKENS, LM_EMBED_POSITIONS, LM_EMBED_CONSTANT /* row 0, for toke
     X(ROUTE_TOPK, 0, "out0 ids (i32), out1 weights from in0 router logits [route]")                \
     X(COMBINE, 0, "out = sum over k of in1[row, k] * in0[row, k] [combine]")                       \
     X(ROPE, 0, "out = rotated in, per head [rope]")                                                \
-    X(KV_APPEND, 0, "in0 keys, in1 values into the cache at each row's slot [append]")             \
+    X(KV_APPEND, 0,                                                                                \
+      "in0 keys, in1 values into the cache at each row's slot; a latent entry has no in1 "         \
+      "[append]")                                                                                  \
     X(ATTN_PAGED, 0, "out = attention of queries in0 over the cache [attn]")                       \
     X(CONV_STATE, 0, "out = act(causal convolution of in) with carried state [conv]")              \
     X(SCAN_STATE, 0, "out = recurrence over in0 (x, B, C) and in1 (dt) [scan]")                    \
@@ -192,7 +194,7 @@ enum { LM_EMBED_TOKENS, LM_EMBED_POSITIONS, LM_EMBED_CONSTANT /* row 0, for toke
     X(ATTN_OUT, 1, "out = Wo attention(in0) + in1; in1 may be absent [attn_out]")                  \
     X(GLU_FFN, 1, "out = Wdown(act(Wgate in0) * Wup in0) + in1; in1 may be absent [ffn]")          \
     X(MOE_FFN, 1, "out = routed experts of in0 + shared ones + in1; in1 may be absent [moe]")      \
-    X(MLA_ATTN, 1, "out = latent attention of in0 + in1 [mla]")                                    \
+    X(MLA_ATTN, 1, "out = Wo latent attention of in0 + in1; in1 may be absent [mla]")              \
     X(HEAD, 1, "out[wanted] = logits of the wanted rows of in [head]")
 
 enum {
@@ -217,6 +219,7 @@ typedef struct lm_step {
         } embed;
         struct {
             uint32_t in_column, out_column, width;
+            uint32_t heads; /* both rows are so many equal parts, the columns those of each; 0: 1 */
         } copy;
         struct {
             uint32_t weight;
@@ -278,10 +281,17 @@ typedef struct lm_step {
             lm_route route;
             uint32_t act;
         } moe;
+        /* A head's query is q_up q_norm(q_down in0): its last k_dim - v_dim values are rotated, k_up
+         * takes those before to v_dim values, and both, the latter first, are the query. A token's
+         * key is kv_norm of the first v_dim values of kv_down in0, then the others rotated; it goes
+         * into the cache. What attention mixes goes through v_up, head by head, then through out. */
         struct {
-            lm_linear q_latent, kv_latent, k_up, v_up, out;
+            lm_linear q_down, q_up;    /* q_down may be absent, and q_norm with it */
+            lm_linear kv_down;         /* to k_dim values */
+            lm_linear k_up, v_up, out; /* k_up, v_up: a matrix per head */
+            lm_norm q_norm, kv_norm;
             lm_rope rope;
-            lm_attn attn;
+            lm_attn attn; /* over a latent entry */
         } mla;
         struct {
             lm_norm norm;

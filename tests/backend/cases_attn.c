@@ -75,7 +75,7 @@ typedef struct shape {
     uint32_t heads, kv_heads, k_dim, v_dim;
     uint32_t window, group_window;
     float softcap, alibi;
-    bool sinks, tree, all_see, wanted_only;
+    bool sinks, tree, all_see, wanted_only, latent;
 } shape;
 
 enum {
@@ -91,7 +91,10 @@ enum {
     ALL_SEE,
     UNEQUAL,
     WANTED,
-    ALL
+    ALL,
+    LATENT,
+    LATENT_ALL,
+    MLA
 };
 
 static const shape shapes[] = {
@@ -116,6 +119,17 @@ static const shape shapes[] = {
              .softcap = 4,
              .alibi = 4,
              .sinks = true},
+    [LATENT] = {.heads = 3, .kv_heads = 1, .k_dim = 96, .v_dim = 64, .latent = true},
+    [LATENT_ALL] = {.heads = 6,
+                    .kv_heads = 1,
+                    .k_dim = 64,
+                    .v_dim = 64,
+                    .window = 50,
+                    .softcap = 4,
+                    .alibi = 4,
+                    .sinks = true,
+                    .latent = true},
+    [MLA] = {.heads = 20, .kv_heads = 1, .k_dim = 576, .v_dim = 512, .latent = true},
 };
 
 /* Queries of the wanted rows alone: attention runs for fewer rows than the run has. */
@@ -132,16 +146,19 @@ static void build_attn(rig_model *m, uint32_t variant)
     const shape *s = &shapes[variant];
     m->tree = s->tree;
     m->all_see = s->all_see;
-    uint32_t group = lm_build_group(&m->b, s->group_window != 0 ? LM_CACHE_WINDOW : LM_CACHE_FULL,
-                                    s->group_window);
+    uint32_t kind = s->latent              ? LM_CACHE_LATENT
+                    : s->group_window != 0 ? LM_CACHE_WINDOW
+                                           : LM_CACHE_FULL;
+    uint32_t group = lm_build_group(&m->b, kind, s->group_window);
     uint32_t other = lm_build_kv(&m->b, group, 1, 32, 32); /* a layer before, to be kept apart */
     uint32_t cache = lm_build_kv(&m->b, group, s->kv_heads, s->k_dim, s->v_dim);
     uint32_t q = rig_input(m, s->heads * s->k_dim), k = rig_input(m, s->kv_heads * s->k_dim);
-    uint32_t v = rig_input(m, s->kv_heads * s->v_dim), small = rig_input(m, 32);
+    uint32_t v = s->latent ? LM_NONE : rig_input(m, s->kv_heads * s->v_dim);
+    uint32_t small = rig_input(m, 32);
     lm_step append = rig_make(LM_STEP_KV_APPEND, k, v, LM_NONE);
     append.u.append.cache = cache;
     rig_step(m, &append);
-    lm_step before = rig_make(LM_STEP_KV_APPEND, small, small, LM_NONE);
+    lm_step before = rig_make(LM_STEP_KV_APPEND, small, s->latent ? LM_NONE : small, LM_NONE);
     before.u.append.cache = other;
     rig_step(m, &before);
     q = s->wanted_only ? wanted_rows(m, q, s->heads * s->k_dim) : q;
@@ -153,7 +170,7 @@ static void build_attn(rig_model *m, uint32_t variant)
                             .kv_heads = s->kv_heads,
                             .k_dim = s->k_dim,
                             .v_dim = s->v_dim,
-                            .scale = 0.3f,
+                            .scale = s->k_dim > 500 ? 0.07f : 0.3f,
                             .softcap = s->softcap,
                             .window = s->window,
                             .alibi = s->alibi,
@@ -194,6 +211,9 @@ static const rig_case list[] = {
     ATTN(UNEQUAL),
     ATTN(WANTED),
     ATTN(ALL),
+    ATTN(LATENT),
+    {"attn LATENT_ALL", build_attn, LATENT_ALL, LM_STEP_ATTN_PAGED, false, false, true},
+    {"attn MLA", build_attn, MLA, LM_STEP_ATTN_PAGED, false, false, true},
 };
 
 CASES_OF(cases_attn, list);

@@ -38,6 +38,22 @@ static void build_copy(rig_model *m, uint32_t variant)
     rig_output(m, out);
 }
 
+/* Two pieces of each of five heads, side by side in the other order. */
+static void build_copy_heads(rig_model *m, uint32_t variant)
+{
+    (void)variant;
+    uint32_t in = rig_input(m, 5 * 70), out = rig_slot(m, 5 * 64);
+    for (uint32_t i = 0; i < 2; i++) {
+        lm_step step = rig_make(LM_STEP_COPY, in, LM_NONE, out);
+        step.u.copy.in_column = i == 0 ? 3 : 43;
+        step.u.copy.out_column = i == 0 ? 24 : 0;
+        step.u.copy.width = i == 0 ? 40 : 24;
+        step.u.copy.heads = 5;
+        rig_step(m, &step);
+    }
+    rig_output(m, out);
+}
+
 static void build_concat(rig_model *m, uint32_t variant)
 {
     (void)variant;
@@ -144,6 +160,7 @@ static const rig_case list[] = {
     {"gather_rows", build_wanted, LM_STEP_GATHER_ROWS, LM_STEP_GATHER_ROWS, false, false},
     {"tap", build_wanted, LM_STEP_TAP, LM_STEP_TAP, false, false},
     {"copy", build_copy, 0, LM_STEP_COPY, false, false},
+    {"copy of heads", build_copy_heads, 0, LM_STEP_COPY, false, false},
     {"concat", build_concat, 0, LM_STEP_CONCAT, false, false},
     {"add", build_sum, LM_STEP_ADD, LM_STEP_ADD, false, false},
     {"row_add", build_sum, LM_STEP_ROW_ADD, LM_STEP_ROW_ADD, false, false},

@@ -46,9 +46,12 @@ static void take_over(oracle *o, const lm_step *s, uint32_t t)
 
 static void copy(oracle *o, const lm_step *s, uint32_t t)
 {
-    for (uint32_t c = 0; c < s->u.copy.width; c++)
-        row(o, s->out[0], t)[s->u.copy.out_column + c] =
-            row(o, s->in[0], t)[s->u.copy.in_column + c];
+    uint32_t heads = s->u.copy.heads == 0 ? 1 : s->u.copy.heads;
+    uint32_t in = width(o, s->in[0]) / heads, out = width(o, s->out[0]) / heads;
+    for (uint32_t h = 0; h < heads; h++)
+        for (uint32_t c = 0; c < s->u.copy.width; c++)
+            row(o, s->out[0], t)[h * out + s->u.copy.out_column + c] =
+                row(o, s->in[0], t)[h * in + s->u.copy.in_column + c];
 }
 
 static void concat(oracle *o, const lm_step *s, uint32_t t)
@@ -299,9 +302,11 @@ static void rope(oracle *o, const lm_step *s, uint32_t t)
 
 static void append(oracle *o, const lm_step *s, uint32_t t)
 {
-    uint32_t entry = s->u.append.cache, k = width(o, s->in[0]), v = width(o, s->in[1]);
+    uint32_t entry = s->u.append.cache, k = width(o, s->in[0]);
+    uint32_t v = o->m->network.caches[entry].kv_heads * o->m->network.caches[entry].v_dim;
+    const double *values = row(o, s->in[s->in[1] == LM_NONE ? 0 : 1], t);
     memcpy(o->keys[entry] + (size_t)t * k, row(o, s->in[0], t), k * sizeof(double));
-    memcpy(o->values[entry] + (size_t)t * v, row(o, s->in[1], t), v * sizeof(double));
+    memcpy(o->values[entry] + (size_t)t * v, values, v * sizeof(double));
 }
 
 static bool sees(const oracle *o, const lm_attn *a, uint32_t t, uint32_t other)

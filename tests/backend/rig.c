@@ -131,7 +131,8 @@ static int32_t spoil_pages(rig *r, uint32_t group)
         const lm_cache_entry *e = &r->m->network.caches[r->members[group][i]];
         uint64_t k = 0, v = 0;
         lm_format_row_bytes(r->cache_desc[group].k_format, e->k_dim, &k);
-        lm_format_row_bytes(r->cache_desc[group].v_format, e->v_dim, &v);
+        if (r->cache_desc[group].kind != LM_CACHE_LATENT)
+            lm_format_row_bytes(r->cache_desc[group].v_format, e->v_dim, &v);
         bytes += state ? ((size_t)e->conv_values + e->scan_values) * sizeof(float)
                        : (size_t)(k + v) * e->kv_heads * tokens;
     }

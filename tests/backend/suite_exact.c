@@ -224,13 +224,14 @@ void suite_exact(suite *s)
 {
     const rig_case *c;
     for (size_t i = 0; (c = case_at(i)) != NULL; i++) {
-        suite_add(s, suite_fast ? repeats : same_bits, c, suite_fast ? "repeats" : "same bits",
-                  c->name);
+        if (!c->brief || suite_fast)
+            suite_add(s, suite_fast ? repeats : same_bits, c, suite_fast ? "repeats" : "same bits",
+                      c->name);
         if (has_team() && !suite_fast)
             suite_add(s, same_bits_sixteen, c, "same bits, sixteen", c->name);
         if (!c->whole)
             suite_add(s, nan_stays, c, "NaN stays", c->name);
-        if (c->kind == LM_STEP_ATTN_PAGED && !c->whole && !suite_fast)
+        if (c->kind == LM_STEP_ATTN_PAGED && !c->whole && !c->brief && !suite_fast)
             suite_add(s, same_bits_long, c, "same bits, long", c->name);
     }
 }

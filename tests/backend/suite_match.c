@@ -203,7 +203,7 @@ void suite_match(suite *s)
             suite_add(s, many_rows_of_halves, c, "matches ref, many rows of halves", c->name);
         if (c->kind == LM_STEP_ATTN_PAGED) {
             suite_add(s, cache_types, c, "cache types", c->name);
-            if (!c->whole)
+            if (!c->whole && !c->brief)
                 suite_add(s, long_context, c, "long context", c->name);
         }
     }

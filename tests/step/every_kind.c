@@ -120,6 +120,31 @@ static uint32_t coarse_layer(every_kind *k, uint32_t x)
     return lm_emit_coarse(&k->b, &moe, LM_STEP_MOE_FFN, x, x, WIDTH);
 }
 
+static uint32_t latent_layer(every_kind *k, uint32_t x)
+{
+    enum { LATENT = 6, LOW = 10, PLAIN = 5, VALUE = 4, ALL = LATENT + DIM };
+    uint32_t group = lm_build_group(&k->b, LM_CACHE_LATENT, 0);
+    lm_attn a = attn(k, lm_build_kv(&k->b, group, 1, ALL, LATENT), 0);
+    a.kv_heads = 1;
+    a.k_dim = ALL;
+    a.v_dim = LATENT;
+    lm_linear k_up = {weight(k, LATENT, PLAIN, HEADS, LM_USE_MATMUL), vector(k, LATENT * HEADS),
+                      lm_build_site(&k->b), 0};
+    lm_linear v_up = {weight(k, VALUE, LATENT, HEADS, LM_USE_MATMUL), vector(k, VALUE * HEADS),
+                      lm_build_site(&k->b), 0};
+    lm_step mla = {.u.mla = {.q_down = linear(k, LOW, WIDTH),
+                             .q_up = linear(k, HEADS * (PLAIN + DIM), LOW),
+                             .kv_down = linear(k, ALL, WIDTH),
+                             .k_up = k_up,
+                             .v_up = v_up,
+                             .out = linear(k, WIDTH, HEADS * VALUE),
+                             .q_norm = norm(k, LOW),
+                             .kv_norm = norm(k, LATENT),
+                             .rope = rope(k),
+                             .attn = a}};
+    return lm_emit_coarse(&k->b, &mla, LM_STEP_MLA_ATTN, x, x, WIDTH);
+}
+
 static uint32_t primitive_layer(every_kind *k, uint32_t x)
 {
     uint32_t cache = lm_build_kv(&k->b, lm_build_group(&k->b, LM_CACHE_FULL, 0), KV, DIM, DIM);
@@ -212,8 +237,8 @@ void every_kind_init(every_kind *k)
     k->network.n_vocab = WORDS;
     uint32_t x =
         lm_emit_embed(&k->b, LM_EMBED_TOKENS, weight(k, WORDS, WIDTH, 1, LM_USE_GATHER), 1);
-    uint32_t (*const layers[])(every_kind *, uint32_t) = {coarse_layer, primitive_layer,
-                                                          primitive_experts, recurrent_layer};
+    uint32_t (*const layers[])(every_kind *, uint32_t) = {
+        coarse_layer, primitive_layer, primitive_experts, recurrent_layer, latent_layer};
     k->network.n_layers = sizeof layers / sizeof layers[0];
     for (uint32_t i = 0; i < k->network.n_layers; i++) {
         k->b.layer = (uint16_t)i;

@@ -74,7 +74,8 @@ static void test_builder__references(void **state)
         lm_step_each_linear(s, mark_site, sites);
         lm_step_each_weight(s, mark_weight, weights);
         bool attends = s->kind == LM_STEP_KV_APPEND || s->kind == LM_STEP_ATTN_PAGED ||
-                       s->kind == LM_STEP_QKV_ROPE_APPEND || s->kind == LM_STEP_ATTN_OUT;
+                       s->kind == LM_STEP_QKV_ROPE_APPEND || s->kind == LM_STEP_ATTN_OUT ||
+                       s->kind == LM_STEP_MLA_ATTN;
         bool remembers = s->kind == LM_STEP_CONV_STATE || s->kind == LM_STEP_SCAN_STATE;
         assert_true((lm_step_cache(s) != LM_NONE) == (attends || remembers));
     }

@@ -35,18 +35,17 @@ static void test_check__sound(void **state)
 {
     const every_kind *k = *state;
     assert_ok(check(k));
-    /* every kind that is not refused as unbuilt is in the graph */
     for (uint32_t kind = 0; kind < LM_STEP_COUNT; kind++)
-        if (kind != LM_STEP_MLA_ATTN)
-            every_kind_find(k, kind);
+        every_kind_find(k, kind);
 }
 
 /* --- slots ----------------------------------------------------------------------------------- */
 
 static bool optional_input(uint32_t kind, uint32_t i)
 {
-    return i == 1 && (kind == LM_STEP_ACT_MUL || kind == LM_STEP_ATTN_OUT ||
-                      kind == LM_STEP_GLU_FFN || kind == LM_STEP_MOE_FFN);
+    return i == 1 &&
+           (kind == LM_STEP_ACT_MUL || kind == LM_STEP_ATTN_OUT || kind == LM_STEP_GLU_FFN ||
+            kind == LM_STEP_MOE_FFN || kind == LM_STEP_MLA_ATTN);
 }
 
 static void change_slot(every_kind *k, size_t step, uint32_t *slot, bool optional)
@@ -227,6 +226,16 @@ static const place weights[] = {
     LINEAR(MOE_FFN, moe.shared_gate),
     LINEAR(MOE_FFN, moe.shared_up),
     OPTIONAL(MOE_FFN, moe.shared_down.weight),
+    LINEAR(MLA_ATTN, mla.q_down),
+    LINEAR(MLA_ATTN, mla.q_up),
+    LINEAR(MLA_ATTN, mla.kv_down),
+    LINEAR(MLA_ATTN, mla.k_up),
+    LINEAR(MLA_ATTN, mla.v_up),
+    LINEAR(MLA_ATTN, mla.out),
+    NORM(MLA_ATTN, mla.q_norm),
+    NORM(MLA_ATTN, mla.kv_norm),
+    OPTIONAL(MLA_ATTN, mla.rope.factors),
+    OPTIONAL(MLA_ATTN, mla.attn.sinks),
     NORM(HEAD, head.norm),
     LINEAR(HEAD, head.out),
 };
@@ -267,9 +276,12 @@ static void test_check__caches(void **state)
         e->group = k->network.n_groups;
         refused(k, "a group that is not there", i);
         *e = kept;
-        k->network.groups[e->group].kind = is_state ? LM_CACHE_FULL : LM_CACHE_STATE;
+        uint32_t *kind = &k->network.groups[e->group].kind, kept_kind = *kind;
+        *kind = is_state ? LM_CACHE_FULL : LM_CACHE_STATE;
         refused(k, "a group of another kind", i);
-        k->network.groups[e->group].kind = is_state ? LM_CACHE_STATE : LM_CACHE_FULL;
+        *kind = kept_kind == LM_CACHE_LATENT ? LM_CACHE_FULL : LM_CACHE_LATENT;
+        refused(k, "a group of one vector per token", i);
+        *kind = kept_kind;
     }
 }
 
@@ -292,6 +304,8 @@ static const change changes[] = {
     CHANGE(COPY, copy.in_column, 40),
     CHANGE(COPY, copy.out_column, 1),
     CHANGE(COPY, copy.in_column, 0xffffffff),
+    CHANGE(COPY, copy.heads, 7),
+    CHANGE(COPY, copy.heads, 4),
     CHANGE(NORM, norm.kind, 9),
     CHANGE(NORM, norm.group, 7),
     CHANGE(NORM, norm.group, 1000),
@@ -344,6 +358,16 @@ static const change changes[] = {
     CHANGE(MOE_FFN, moe.route.used, 0),
     CHANGE(MOE_FFN, moe.route.used, 6),
     CHANGE(MOE_FFN, moe.route.experts, 6),
+    CHANGE(MLA_ATTN, mla.attn.cache, 99),
+    CHANGE(MLA_ATTN, mla.attn.cache, 0),
+    CHANGE(MLA_ATTN, mla.attn.heads, 2),
+    CHANGE(MLA_ATTN, mla.attn.kv_heads, 4),
+    CHANGE(MLA_ATTN, mla.attn.k_dim, 13),
+    CHANGE(MLA_ATTN, mla.attn.v_dim, 7),
+    CHANGE(MLA_ATTN, mla.rope.dims, 10),
+    CHANGE(MLA_ATTN, mla.q_norm.group, 4),
+    CHANGE(MLA_ATTN, mla.kv_norm.group, 4),
+    CHANGE(MLA_ATTN, mla.kv_norm.kind, 9),
     CHANGE(HEAD, head.norm.kind, 9),
 };
 
@@ -361,16 +385,6 @@ static void test_check__parameters(void **state)
     assert_ok(check(k));
 }
 
-/* Kinds that no file can name yet are refused as such. */
-static void test_check__unbuilt(void **state)
-{
-    every_kind *k = *state;
-    lm_step *s = &k->network.decode.steps[every_kind_find(k, LM_STEP_GLU_FFN)], kept = *s;
-    s->kind = LM_STEP_MLA_ATTN;
-    assert_status(check(k), LLM_E_UNSUPPORTED);
-    *s = kept;
-}
-
 static void test_check__refused_memory(void **state)
 {
     every_kind *k = *state;
@@ -384,9 +398,9 @@ int main(void)
 {
 #define TEST(name) cmocka_unit_test_setup_teardown(test_check__##name, setup, teardown)
     static const struct CMUnitTest tests[] = {
-        TEST(sound),      TEST(slot_indices),  TEST(slot_shapes),    TEST(order),
-        TEST(graph),      TEST(weight_shapes), TEST(weight_indices), TEST(caches),
-        TEST(parameters), TEST(unbuilt),       TEST(refused_memory),
+        TEST(sound),      TEST(slot_indices),   TEST(slot_shapes),    TEST(order),
+        TEST(graph),      TEST(weight_shapes),  TEST(weight_indices), TEST(caches),
+        TEST(parameters), TEST(refused_memory),
     };
     return cmocka_run_group_tests_name("check", tests, NULL, NULL);
 }

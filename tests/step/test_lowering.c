@@ -154,6 +154,42 @@ static void build_attention(coarse *c)
     rig_output(&c->m, add(c, &out, LM_STEP_ATTN_OUT, q, residual, WIDTH));
 }
 
+enum { LATENT = 6, ROTATED = 4, PLAIN = 5, VALUE = 3, LOW = 7 };
+
+static lm_linear per_head(coarse *c, uint32_t rows, uint32_t cols)
+{
+    uint32_t w = rig_weight(&c->m, LM_F32, rows, cols, HEADS, LM_USE_MATMUL, 0, 1 / sqrt(cols));
+    return (lm_linear){w, LM_NONE, LM_NONE, 0};
+}
+
+static void build_latent(coarse *c)
+{
+    uint32_t x = rig_input(&c->m, WIDTH), residual = residual_of(c), v = c->variant;
+    bool low = (v & GATE) != 0;
+    uint32_t group = lm_build_group(&c->m.b, LM_CACHE_LATENT, 0);
+    lm_step s = {
+        .u.mla = {.q_down = low ? linear(c, LOW, WIDTH) : lm_linear_absent(),
+                  .q_up = linear(c, HEADS * (PLAIN + ROTATED), low ? LOW : WIDTH),
+                  .kv_down = linear(c, LATENT + ROTATED, WIDTH),
+                  .k_up = per_head(c, LATENT, PLAIN),
+                  .v_up = per_head(c, VALUE, LATENT),
+                  .out = linear(c, WIDTH, HEADS * VALUE),
+                  .q_norm = low ? norm(c, LOW) : lm_norm_absent(),
+                  .kv_norm = norm(c, LATENT),
+                  .rope = {.style = v & PAIRS ? LM_ROPE_PAIRS : LM_ROPE_HALVES,
+                           .dims = ROTATED,
+                           .base = 50,
+                           .factors = LM_NONE},
+                  .attn = {.cache = lm_build_kv(&c->m.b, group, 1, LATENT + ROTATED, LATENT),
+                           .heads = HEADS,
+                           .kv_heads = 1,
+                           .k_dim = LATENT + ROTATED,
+                           .v_dim = LATENT,
+                           .scale = 0.4f,
+                           .sinks = LM_NONE}}};
+    rig_output(&c->m, add(c, &s, LM_STEP_MLA_ATTN, x, residual, WIDTH));
+}
+
 /* --- formulas -------------------------------------------------------------------------------- */
 
 static void apply(const coarse *c, const lm_linear *l, uint32_t expert, const double *x, double *y)
@@ -340,6 +376,57 @@ static void attention_formula(const coarse *c, uint32_t seq, uint32_t position, 
     add_residual(c, seq, position, y);
 }
 
+/* As the paper has it: every token's keys and values of every head, unfolded from its latent vector. */
+static void unfold(const coarse *c, uint32_t seq, uint32_t position, uint32_t head, double *key,
+                   double *value)
+{
+    const lm_step *s = &c->steps[0];
+    const float *k_up = c->m.values[s->u.mla.k_up.weight] + head * LATENT * PLAIN;
+    double x[WIDTH], kv[LATENT + ROTATED];
+    input_of(c, 0, seq, position, x);
+    apply(c, &s->u.mla.kv_down, 0, x, kv);
+    rms_norm(c, &s->u.mla.kv_norm, kv, LATENT);
+    rotate(&s->u.mla.rope, position, kv + LATENT);
+    for (uint32_t j = 0; j < PLAIN; j++) {
+        key[j] = 0;
+        for (uint32_t i = 0; i < LATENT; i++)
+            key[j] += k_up[i * PLAIN + j] * kv[i];
+    }
+    memcpy(key + PLAIN, kv + LATENT, ROTATED * sizeof *key);
+    apply(c, &s->u.mla.v_up, head, kv, value);
+}
+
+static void latent_formula(const coarse *c, uint32_t seq, uint32_t position, double *y)
+{
+    enum { KEY = PLAIN + ROTATED };
+    double x[WIDTH], low[LOW], q[HEADS * KEY], mixed[HEADS * VALUE] = {0};
+    const lm_step *s = &c->steps[0];
+    input_of(c, 0, seq, position, x);
+    if (c->variant & GATE) {
+        apply(c, &s->u.mla.q_down, 0, x, low);
+        rms_norm(c, &s->u.mla.q_norm, low, LOW);
+    }
+    apply(c, &s->u.mla.q_up, 0, c->variant & GATE ? low : x, q);
+    for (uint32_t h = 0; h < HEADS; h++) {
+        double total = 0;
+        rotate(&s->u.mla.rope, position, q + h * KEY + PLAIN);
+        for (uint32_t p = 0; p <= position; p++) {
+            double key[KEY], value[VALUE], score = 0;
+            unfold(c, seq, p, h, key, value);
+            for (uint32_t i = 0; i < KEY; i++)
+                score += q[h * KEY + i] * key[i];
+            score = exp(score * s->u.mla.attn.scale);
+            total += score;
+            for (uint32_t i = 0; i < VALUE; i++)
+                mixed[h * VALUE + i] += score * value[i];
+        }
+        for (uint32_t i = 0; i < VALUE; i++)
+            mixed[h * VALUE + i] /= total;
+    }
+    apply(c, &s->u.mla.out, 0, mixed, y);
+    add_residual(c, seq, position, y);
+}
+
 /* --- cases ----------------------------------------------------------------------------------- */
 
 typedef struct lowering_case {
@@ -366,6 +453,11 @@ typedef struct lowering_case {
         name, build_attention, attention_formula, variant                                          \
     }
 
+#define LATENT_ATTN(name, variant)                                                                 \
+    {                                                                                              \
+        name, build_latent, latent_formula, variant                                                \
+    }
+
 static const lowering_case cases[] = {
     FFN("ffn gated", GATE),
     FFN("ffn gated, biases, residual", GATE | BIASES | RESIDUAL),
@@ -388,6 +480,10 @@ static const lowering_case cases[] = {
     ATTN("attention, capped", HALVES | CAP),
     ATTN("attention, sinks", HALVES | SINKS),
     ATTN("attention, all at once", HALVES | SINKS | CAP | WINDOW | NORMS | BIASES | RESIDUAL),
+    LATENT_ATTN("latent attention", 0),
+    LATENT_ATTN("latent attention, normed, residual", PAIRS | NORMS | RESIDUAL),
+    LATENT_ATTN("latent attention, queries of low rank", GATE | NORMS),
+    LATENT_ATTN("latent attention, all at once", PAIRS | GATE | NORMS | BIASES | RESIDUAL),
 };
 
 /* Values are rounded to f32 between some ten steps. */
@@ -450,7 +546,7 @@ static void test_lowering__formula(void **state)
     rig_model_finish(&c.m);
 }
 
-/* A primitive is its own lowering; a coarse step without one says so. */
+/* A primitive is its own lowering. */
 static void test_lowering__others(void **state)
 {
     rig_model m;
@@ -463,9 +559,6 @@ static void test_lowering__others(void **state)
     assert_ok(lm_lower(&m.b, &scale));
     assert_int_equal(m.graph.n_steps, 1);
     assert_memory_equal(&m.graph.steps[0], &scale, sizeof scale);
-    lm_step mla = rig_make(LM_STEP_MLA_ATTN, x, LM_NONE, y);
-    assert_status(lm_lower(&m.b, &mla), LLM_E_UNSUPPORTED);
-    assert_int_equal(m.graph.n_steps, 1);
     rig_model_finish(&m);
 }
 

@@ -76,6 +76,7 @@ typedef struct lcu_cache_view {
     uint32_t group;
     uint32_t page_tokens; /* a power of two; 1 for states */
     lcu_part parts[2];
+    bool latent; /* values are the beginnings of keys, where these lie */
 } lcu_cache_view;
 
 /* Activations in blocks of 32 signed bytes. blocks: two words for each block, the bits of its scale
@@ -99,8 +100,9 @@ typedef struct lcu_values_args { /* add, row_add, scale, act_mul, all_reduce */
 typedef struct lcu_move_args { /* copy of columns, gather */
     const lcu_run *run;
     lcu_slot in, out;
-    uint32_t in_column, out_column, width;
-    bool gather; /* row i of out is row wanted[i] of in */
+    uint32_t in_column, out_column, width; /* of each head */
+    uint32_t in_head, out_head, heads;     /* from one to the next */
+    bool gather;                           /* row i of out is row wanted[i] of in */
 } lcu_move_args;
 
 typedef struct lcu_round_args { /* rows in BF16 for the library */

@@ -23,15 +23,17 @@ template <uint32_t G> struct attn_block {
 
 /* --- one tile --------------------------------------------------------------------------------------- */
 
-/* Two threads per slot: scores [head][ATTN_TILE], minus infinity for what the row does not see. */
+/* Some threads per slot, two for tiles of 64: scores [head][ATTN_TILE], minus infinity for what the row
+ * does not see. */
 template <uint32_t G> LCU_DEV void score_tile(const attn_block<G> &b, uint32_t tile)
 {
     const lcu_attn_args &a = b.a;
-    uint32_t at = lcu_thread() / 2, half = lcu_thread() % 2, slot = tile + at;
-    bool seen = at < a.tile && slot >= b.first && slot < b.end && lcu_sees(a.run, b.row, slot);
+    uint32_t parts = ATTN_THREADS / a.tile, at = lcu_thread() / parts, part = lcu_thread() % parts;
+    uint32_t slot = tile + at;
+    bool seen = slot >= b.first && slot < b.end && lcu_sees(a.run, b.row, slot);
     lcu_shared<uint8_t> key = b.keys + at * LCU_TILE_STRIDE(a.cache.parts[0].head_bytes);
     float sum[G] = {};
-    for (uint32_t i = half * 8; seen && i < a.k_dim; i += 16) {
+    for (uint32_t i = part * 8; seen && i < a.k_dim; i += parts * 8) {
         float k[8];
         lcu_cached8(a.cache.parts[0], key, i, k);
         for (uint32_t g = 0; g < G; g++) {
@@ -47,15 +49,18 @@ template <uint32_t G> LCU_DEV void score_tile(const attn_block<G> &b, uint32_t t
             sum[g] = fmaf(k[7], high.w, sum[g]);
         }
     }
-    if (half == 0)
+    if (part == 0)
         b.live[at] = seen;
     float distance = fabsf((float)a.run->slots[b.row] - (float)slot);
     for (uint32_t g = 0; g < G; g++) {
-        float s = (sum[g] + lcu_shfl_xor(sum[g], 1)) * a.scale;
+        float s = sum[g];
+        for (uint32_t apart = 1; apart < parts; apart *= 2)
+            s += lcu_shfl_xor(s, apart);
+        s = s * a.scale;
         if (a.softcap > 0)
             s = a.softcap * tanhf(s / a.softcap);
         s = s - lcu_alibi_slope(a.alibi, a.heads, b.head + g) * distance;
-        if (half == 0)
+        if (part == 0)
             b.scores[g * ATTN_TILE + at] = seen ? s : -INFINITY;
     }
 }
@@ -88,7 +93,9 @@ LCU_DEV void mix_tile(const attn_block<G> &b, uint32_t column, uint32_t part, ui
                       float sum[G][8])
 {
     const lcu_attn_args &a = b.a;
-    uint32_t stride = LCU_TILE_STRIDE(a.cache.parts[1].head_bytes);
+    bool latent = a.cache.latent;
+    uint32_t stride = LCU_TILE_STRIDE(a.cache.parts[latent ? 0 : 1].head_bytes);
+    lcu_shared<uint8_t> values = latent ? b.keys : b.values;
     for (uint32_t g = 0; g < G; g++) {
         float keep = b.keep[g];
         for (uint32_t j = 0; j < 8; j++)
@@ -98,7 +105,7 @@ LCU_DEV void mix_tile(const attn_block<G> &b, uint32_t column, uint32_t part, ui
         if (b.live[at] == 0)
             continue;
         float v[8];
-        lcu_cached8(a.cache.parts[1], b.values + at * stride, column, v);
+        lcu_cached8(a.cache.parts[1], values + at * stride, column, v);
         for (uint32_t g = 0; g < G; g++) {
             float p = b.weights[at * G + g];
             for (uint32_t j = 0; j < 8; j++)
@@ -122,6 +129,8 @@ template <uint32_t G> LCU_DEV void sum_split(const attn_block<G> &b, uint32_t fr
         b.most[lcu_thread()] = -INFINITY;
         b.total[lcu_thread()] = 0;
     }
+    for (uint32_t i = lcu_thread(); i < G * ATTN_TILE; i += ATTN_THREADS)
+        b.scores[i] = -INFINITY; /* also of slots behind a tile */
     for (uint32_t tile = from / a.tile * a.tile; tile < to; tile += a.tile) {
         if (tile + a.tile <= b.first)
             continue;
@@ -129,7 +138,8 @@ template <uint32_t G> LCU_DEV void sum_split(const attn_block<G> &b, uint32_t fr
         lcu_sync();
         lcu_copy_tile(a.cache.parts[0], tile, a.tile, b.first, b.end, b.bases, b.keys);
         lcu_copy_commit();
-        lcu_copy_tile(a.cache.parts[1], tile, a.tile, b.first, b.end,
+        if (!a.cache.latent)
+            lcu_copy_tile(a.cache.parts[1], tile, a.tile, b.first, b.end,
                       b.bases + a.tile / LCU_RUN_SLOTS, b.values);
         lcu_copy_commit();
         lcu_copy_wait<1>();

@@ -71,8 +71,13 @@ LCU_BODY void move_columns(const lcu_move_args &a)
     uint32_t from = a.gather ? a.run->wanted[row] : row;
     const uint32_t *x = (const uint32_t *)row_of(a.in, from) + a.in_column;
     uint32_t *out = (uint32_t *)row_of(a.out, row) + a.out_column;
-    LCU_EACH_COLUMN(c, a.width)
-        out[c] = x[c];
+    if (a.heads == 1) {
+        LCU_EACH_COLUMN(c, a.width)
+            out[c] = x[c];
+        return;
+    }
+    LCU_EACH_COLUMN(c, a.width * a.heads)
+        out[c / a.width * a.out_head + c % a.width] = x[c / a.width * a.in_head + c % a.width];
 }
 
 /* What lies between the columns and the stride is never read. */
