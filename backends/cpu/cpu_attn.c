@@ -12,7 +12,7 @@
 #define MOST          LCPU_ATTN_QUERIES
 #define FEW           8u /* queries that use keys and values where they lie */
 #define SPLIT         512u
-#define BLOCK_QUERIES 192u /* queries of a block, unless one row has more */
+#define BLOCK_QUERIES 256u /* queries of a block, unless one row has more */
 #define SPLIT_ROWS    8u   /* with at most this many rows splits are tasks */
 
 typedef struct block {
@@ -191,25 +191,55 @@ static void walk_queries(const job *j, const desk *d, lcpu_attn_tile t, uint32_t
     mix(&t);
 }
 
-/* Where the rows of a whole tile lie, and those of the next when the sequence has them. */
+/* NULL: the sequence has no such slot. */
+static const uint8_t *find_row(const lhost_view *view, int part, uint32_t head, uint32_t slot)
+{
+    const lm_run_pages *pages = view->pages;
+    if (slot / view->cache->base.page_tokens - pages->first_page >= pages->n_pages)
+        return NULL;
+    return lhost_view_at(view, part, slot, head);
+}
+
+/* Where the rows of a tile lie and those of the next, as far as the sequence has them. */
 static void find_rows(const lhost_view *view, int part, uint32_t head, uint32_t tile,
                       lcpu_attn_rows *rows)
 {
-    const lm_run_pages *pages = view->pages;
-    uint32_t tokens = view->cache->base.page_tokens;
     rows->stride = (size_t)view->member->parts[part].token_stride;
     for (uint32_t i = 0; i < TILE / GROUP; i++) {
-        uint32_t slot = tile * TILE + i * GROUP, later = slot + TILE;
-        rows->at[i] = rows->next[i] = lhost_view_at(view, part, slot, head);
-        if (later / tokens - pages->first_page < pages->n_pages)
-            rows->next[i] = lhost_view_at(view, part, later, head);
+        uint32_t slot = tile * TILE + i * GROUP;
+        rows->at[i] = find_row(view, part, head, slot);
+        rows->next[i] = find_row(view, part, head, slot + TILE);
+        if (rows->next[i] == NULL)
+            rows->next[i] = rows->at[i];
+    }
+}
+
+/* Asks for slots [first, end) of the next tile. */
+static void fetch_rows(const lcpu_attn_rows *rows, uint64_t head_bytes, uint32_t first,
+                       uint32_t end)
+{
+    for (uint32_t k = first; k < end && rows->next[k / GROUP] != NULL; k++)
+        for (size_t b = 0; b < head_bytes; b += 64)
+            LCPU_PREFETCH(rows->next[k / GROUP] + k % GROUP * rows->stride + b);
+}
+
+/* The tile on the desk against all queries; meanwhile the next one comes nearer. */
+static void walk_loaded(const job *j, const desk *d, const lhost_view *view, lcpu_attn_tile t,
+                        uint32_t n, uint32_t tile)
+{
+    const lhost_part *parts = view->member->parts;
+    for (uint32_t q = 0; q < n; q += MOST) {
+        uint32_t first = q * TILE / n, end = (q + MOST < n ? q + MOST : n) * TILE / n;
+        fetch_rows(&t.k_rows, parts[0].head_bytes, first, end);
+        fetch_rows(&t.v_rows, parts[1].head_bytes, first, end);
+        t.n = n - q < MOST ? n - q : MOST;
+        walk_queries(j, d, t, q, tile, j->d->k.attn_scores, j->d->k.attn_mix);
     }
 }
 
 static void walk_tile(const job *j, const desk *d, const lhost_view *view, uint32_t head,
                       uint32_t n, uint32_t tile)
 {
-    const lcpu_kernels *k = &j->d->k;
     uint64_t any = 0;
     for (uint32_t q = 0; q < n; q++) {
         d->visible[q] = q % j->shared != 0 ? d->visible[q - 1] : visible_mask(j, d->row[q], tile);
@@ -224,17 +254,14 @@ static void walk_tile(const job *j, const desk *d, const lhost_view *view, uint3
                         .scale = j->a->scale,
                         .n = n,
                         .scores = d->scores};
+    find_rows(view, 0, head, tile, &t.k_rows);
+    find_rows(view, 1, head, tile, &t.v_rows);
     if (n <= FEW && any == UINT64_MAX && j->direct[0] != NULL) {
-        find_rows(view, 0, head, tile, &t.k_rows);
-        find_rows(view, 1, head, tile, &t.v_rows);
         walk_queries(j, d, t, 0, tile, j->direct[0]->scores, j->direct[1]->mix);
         return;
     }
     load_tile(j, d, view, head, tile, any);
-    for (uint32_t q = 0; q < n; q += MOST) {
-        t.n = n - q < MOST ? n - q : MOST;
-        walk_queries(j, d, t, q, tile, k->attn_scores, k->attn_mix);
-    }
+    walk_loaded(j, d, view, t, n, tile);
 }
 
 /* Afterwards the first of a query's sums is all of them. */
@@ -257,24 +284,47 @@ static void walk_split(const job *j, const desk *d, const block *b, uint32_t hea
 
 /* --- combining -------------------------------------------------------------------------------- */
 
-/* Adds a part to what is there already; an empty part (nothing seen) changes nothing. */
-static void combine(const job *j, float m, float l, const float *o, float *all_m, float *all_l,
-                    float *all_o)
+/* Adds the parts of n queries to what is there already; an empty part (nothing seen) changes nothing.
+ * `o` and `all_o` have rows of `stride`. */
+static void combine(const job *j, uint32_t n, const float *m, const float *l, const float *o,
+                    uint32_t stride, float *all_m, float *all_l, float *all_o)
 {
-    if (m == -INFINITY && l == 0)
-        return;
-    float largest = m > *all_m ? m : *all_m, factors[2], from[2] = {*all_m, m};
-    j->d->k.exp(from, largest == -INFINITY ? 0 : largest, factors, 2);
-    *all_m = largest;
-    *all_l = *all_l * factors[0] + l * factors[1];
+    float factors[MOST][2];
+    for (uint32_t done = 0; done < n; done += MOST) {
+        uint32_t here = n - done < MOST ? n - done : MOST;
+        for (uint32_t i = 0; i < here; i++) {
+            uint32_t q = done + i;
+            float largest = m[q] > all_m[q] ? m[q] : all_m[q];
+            float shift = largest == -INFINITY ? 0 : largest;
+            factors[i][0] = all_m[q] - shift;
+            factors[i][1] = m[q] - shift;
+        }
+        j->d->k.exp(factors[0], 0, factors[0], (size_t)here * 2);
+        for (uint32_t i = 0; i < here; i++) {
+            uint32_t q = done + i;
+            if (m[q] == -INFINITY && l[q] == 0)
+                continue;
+            all_m[q] = m[q] > all_m[q] ? m[q] : all_m[q];
+            all_l[q] = all_l[q] * factors[i][0] + l[q] * factors[i][1];
+            j->d->k.blend(all_o + (size_t)q * stride, factors[i][0], o + (size_t)q * stride,
+                          factors[i][1], j->a->v_dim);
+        }
+    }
+}
+
+static void add_sink(const job *j, float sink, float *m, float *l, float *o)
+{
+    float largest = sink > *m ? sink : *m, factors[2] = {*m, sink};
+    j->d->k.exp(factors, largest == -INFINITY ? 0 : largest, factors, 2);
+    *l = *l * factors[0] + factors[1];
     for (uint32_t i = 0; i < j->a->v_dim; i++)
-        all_o[i] = all_o[i] * factors[0] + (o == NULL ? 0 : o[i] * factors[1]);
+        o[i] = o[i] * factors[0];
 }
 
 static void finish(const job *j, uint32_t head, float *m, float *l, float *o, float *out)
 {
     if (j->sinks != NULL)
-        combine(j, j->sinks[head], 1, NULL, m, l, o);
+        add_sink(j, j->sinks[head], m, l, o);
     float inverse = *l == 0 ? 0 : 1.0f / *l;
     for (uint32_t i = 0; i < j->a->v_dim; i++)
         out[i] = o[i] * inverse;
@@ -310,9 +360,7 @@ static void run_block(void *arg, uint32_t task, uint32_t worker)
     }
     for (uint32_t split = 0; split < j->n_splits; split++) {
         walk_split(j, &d, b, head, split);
-        for (uint32_t q = 0; q < n; q++)
-            combine(j, d.m[q], d.l[q], d.o + (size_t)q * v, &d.all_m[q], &d.all_l[q],
-                    d.all_o + (size_t)q * v);
+        combine(j, n, d.m, d.l, d.o, v, d.all_m, d.all_l, d.all_o);
     }
     for (uint32_t q = 0; q < n; q++) {
         size_t i = b->first + q / j->shared, h = (size_t)head * j->shared + q % j->shared;
@@ -353,7 +401,7 @@ static void join_splits(void *arg, uint32_t task, uint32_t worker)
     memset(out, 0, j->a->v_dim * sizeof *out);
     for (uint32_t split = 0; split < j->n_splits; split++) {
         const float *part = part_of(j, row, head, split);
-        combine(j, part[0], part[1], part + 2, &m, &l, out);
+        combine(j, 1, &part[0], &part[1], part + 2, 0, &m, &l, out);
     }
     finish(j, (uint32_t)head, &m, &l, out, out);
 }

@@ -153,7 +153,8 @@ typedef struct lcpu_kernels {
     void (*act)(uint32_t act, const float *x, const float *factor, float *out, size_t n);
     void (*softcap)(const float *x, float scale, float cap, float *out, size_t n);
     void (*exp)(const float *x, float minus, float *out, size_t n); /* exp(x - minus) */
-    void (*prefetch)(const void *at, size_t bytes);                 /* to be read soon */
+    /* to * a + from * b, each product rounded */
+    void (*blend)(float *restrict to, float a, const float *restrict from, float b, size_t n);
     uint64_t used; /* features of the sets that filled the tables */
 } lcpu_kernels;
 

@@ -62,11 +62,18 @@ static void values_exp(const float *x, float minus, float *out, size_t n)
         out[i] = lcpu_exp(x[i] - minus);
 }
 
+static void values_blend(float *restrict to, float a, const float *restrict from, float b, size_t n)
+{
+    for (size_t i = 0; i < n; i++)
+        to[i] = to[i] * a + from[i] * b;
+}
+
 static void values_fill(lcpu_kernels *k)
 {
     k->act = values_act;
     k->softcap = values_softcap;
     k->exp = values_exp;
+    k->blend = values_blend;
 }
 
 #endif
