@@ -32,6 +32,7 @@ static struct {
 
 static llm_model *model;
 static llm_session *session;
+static lm_engine *engine; /* what is inside */
 static llm_model_info info = {.struct_size = sizeof info};
 
 static void fail(const char *what)
@@ -149,10 +150,25 @@ static uint64_t bytes_per_token(uint32_t depth, const llm_engine_params *shape)
     return bytes;
 }
 
-/* Operations of one row of a prompt: all but the head, which only the last row has. */
-static double flops_per_token(void)
+/* With the cache, of one row that sees `slots`. */
+static double attention_flops(double slots)
 {
+    const lm_graph *g = &engine->placement->graph;
     double flops = 0;
+    for (size_t i = 0; i < g->n_steps; i++) {
+        const lm_attn *a = g->steps[i].kind == LM_STEP_ATTN_PAGED ? &g->steps[i].u.attn
+                           : g->steps[i].kind == LM_STEP_ATTN_OUT ? &g->steps[i].u.attn_out.attn
+                                                                  : NULL;
+        if (a != NULL)
+            flops += 2.0 * a->heads * (a->k_dim + a->v_dim) * slots;
+    }
+    return flops;
+}
+
+/* Operations of one row of a prompt, on average: all but the head, which only the last row has. */
+static double flops_per_token(uint32_t length)
+{
+    double flops = attention_flops((length + 1.0) / 2);
     llm_step_info step = {.struct_size = sizeof step};
     for (uint64_t i = 0; llm_model_step_at(model, i, &step) == LLM_OK; i++)
         flops += strncmp(step.text, "-- ", 3) == 0 ? 0 : (double)step.flops;
@@ -191,7 +207,7 @@ static void measure_prompt(uint32_t length)
         seconds[r] = now() - start;
     }
     print_rates("prompt", length, length, seconds);
-    printf(", \"flops\": %.0f}\n", flops_per_token());
+    printf(", \"flops\": %.0f}\n", flops_per_token(length));
 }
 
 /* --- where the time goes ---------------------------------------------------------------------- */
@@ -200,8 +216,6 @@ typedef struct kind_time {
     uint64_t ns, bytes;
     uint32_t count;
 } kind_time;
-
-static lm_engine *engine;
 
 static void set_profile(bool on)
 {

@@ -1,10 +1,10 @@
 /* bench_steps.c - multiplications and attention alone, through the interface of a backend:
  *
- *   bench_steps linear|attn [--backend=NAME] [--modules=FOLDER] [--formats=A,B,...] [--exact] [--small]
+ *   bench_steps linear|attn|device [--backend=NAME] [--modules=FOLDER] [--formats=A,B,...] [--exact] [--small]
  *
  * linear: the matrices of a Llama layer of 8B by rows of activations. attn: one token and a chunk of a
  * prompt over pages in random order. Enough copies of everything lie beside each other that no cache of
- * the device holds them from run to run. Each finding is a line of JSON, printed at once. --small: shapes
+ * the device holds them from run to run. device: only its name. Each finding is a line of JSON, printed at once. --small: shapes
  * and times for trying the program. */
 #include "backend/registry.h"
 #include "base/os.h"
@@ -361,6 +361,13 @@ static void measure_format(const lm_format *format)
                   o.small ? small_looks[i].context : looks[i].context);
 }
 
+static void print_device(void)
+{
+    lm_device_info info;
+    check(backend->info(device, &info));
+    printf("{\"device\": \"%s\"}\n", info.name);
+}
+
 int main(int argc, char **argv)
 {
     static lm_registry registry;
@@ -379,13 +386,16 @@ int main(int argc, char **argv)
         else
             o.what = argv[i];
     }
-    if (o.what == NULL || (strcmp(o.what, "linear") != 0 && strcmp(o.what, "attn") != 0))
+    if (o.what == NULL || (strcmp(o.what, "linear") != 0 && strcmp(o.what, "attn") != 0 &&
+                           strcmp(o.what, "device") != 0))
         fail("the head of this file says how it is called");
     check(lm_registry_init(&registry, NULL, &host, o.modules));
     check(lm_registry_find(&registry, o.backend, &backend));
     check(backend->open(&host, 0, &device));
     check(backend->queue_create(device, &queue));
-    for (const char *at = o.formats; *at != '\0';) {
+    if (strcmp(o.what, "device") == 0)
+        print_device();
+    for (const char *at = o.formats; *at != '\0' && strcmp(o.what, "device") != 0;) {
         char name[32] = "";
         size_t size = strcspn(at, ",");
         snprintf(name, sizeof name, "%.*s", (int)size, at);

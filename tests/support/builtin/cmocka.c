@@ -79,6 +79,8 @@ int _cmocka_run_group_tests(const char *name, const struct CMUnitTest *tests, si
         struct CMUnitTest test = tests[i];
         if (test.initial_state == NULL)
             test.initial_state = shared;
+        printf("[ RUN      ] %s\n", test.name);
+        fflush(stdout); /* a test that never ends is known by name */
         int how = run(&test);
         ended[how]++;
         printf("[ %s ] %s\n", words[how], test.name);
