@@ -148,7 +148,7 @@ static inline lanes lanes_load_i8(const int8_t *from)
 /* As the halves that they are under a bias of 15: 2^-8 of their value. NaN gets the topmost bit. */
 static inline __m256 eight_e4m3(__m128i bytes)
 {
-    __m128i half = _mm_srai_epi16(_mm_slli_epi16(bytes, 8), 1);
+    __m128i half = _mm_slli_epi16(_mm_cvtepi8_epi16(bytes), 7);
     half = _mm_and_si128(half, _mm_set1_epi16((int16_t)0xbf80));
     __m128i carry = _mm_add_epi16(half, _mm_set1_epi16(0x80));
     half = _mm_or_si128(half, _mm_and_si128(carry, _mm_set1_epi16(0x4000)));
@@ -157,9 +157,8 @@ static inline __m256 eight_e4m3(__m128i bytes)
 
 static inline lanes lanes_load_e4m3(const uint8_t *from)
 {
-    __m128i bytes = _mm_loadu_si128((const __m128i *)(const void *)from);
-    return (lanes){eight_e4m3(_mm_cvtepu8_epi16(bytes)),
-                   eight_e4m3(_mm_unpackhi_epi8(bytes, _mm_setzero_si128()))};
+    return (lanes){eight_e4m3(_mm_loadl_epi64((const __m128i *)(const void *)from)),
+                   eight_e4m3(_mm_loadl_epi64((const __m128i *)(const void *)(from + 8)))};
 }
 
 static inline lanes lanes_set_f16(const void *from)

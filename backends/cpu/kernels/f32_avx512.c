@@ -112,8 +112,8 @@ static inline lanes lanes_load_i8(const int8_t *from)
 /* As the halves that they are under a bias of 15: 2^-8 of their value. NaN gets the topmost bit. */
 static inline lanes lanes_load_e4m3(const uint8_t *from)
 {
-    __m256i bytes = _mm256_cvtepu8_epi16(_mm_loadu_si128((const __m128i *)(const void *)from));
-    __m256i half = _mm256_srai_epi16(_mm256_slli_epi16(bytes, 8), 1);
+    __m256i bytes = _mm256_cvtepi8_epi16(_mm_loadu_si128((const __m128i *)(const void *)from));
+    __m256i half = _mm256_slli_epi16(bytes, 7);
     half = _mm256_and_si256(half, _mm256_set1_epi16((int16_t)0xbf80));
     __m256i carry = _mm256_add_epi16(half, _mm256_set1_epi16(0x80));
     half = _mm256_or_si256(half, _mm256_and_si256(carry, _mm256_set1_epi16(0x4000)));

@@ -31,21 +31,29 @@ typedef struct tile_of {
 #define PART_X (4u * TILE_X)
 
 /* W rows of weights by X rows of activations for the columns [from, end); sums come from `sums` but
- * for the first column and go there but for the last. `bytes` is the size of one weight. */
+ * for the first column and go there but for the last. `bytes` is the size of one weight; `scale` gives
+ * what a block's weights are multiplied with, or is NULL. */
 INLINE void tile(const tile_of *t, uint32_t from, uint32_t end, lanes *sums, uint32_t W, uint32_t X,
-                 row_fn load, uint32_t bytes)
+                 row_fn load, row_fn scale, uint32_t bytes)
 {
-    lanes sum[TILE_W][TILE_X];
-    EACH (o, W)
+    lanes sum[TILE_W][TILE_X], d[TILE_W];
+    EACH (o, W) {
+        d[o] = lanes_zero();
         EACH (i, X)
             sum[o][i] = from == 0 ? lanes_zero() : sums[o * TILE_X + i];
+    }
     uint32_t c = from;
     for (; c + LANES <= end; c += LANES) {
         lanes w[TILE_W];
         if (X == 1)
             lcpu_ahead_fetch(t->next, (size_t)W * LANES * bytes);
-        EACH (o, W)
+        if (scale != NULL && c % LM_F8_BLOCK == 0)
+            EACH (o, W)
+                d[o] = scale(t->w + o * t->stride, c);
+        EACH (o, W) {
             w[o] = load(t->w + o * t->stride, c);
+            w[o] = scale != NULL ? lanes_mul(w[o], d[o]) : w[o];
+        }
         EACH (i, X) {
             lanes x = lanes_load(t->x[i] + c);
             EACH (o, W)
@@ -74,15 +82,15 @@ INLINE void tile(const tile_of *t, uint32_t from, uint32_t end, lanes *sums, uin
 }
 
 INLINE void row_tile(const tile_of *t, uint32_t from, uint32_t end, lanes *sums, uint32_t X,
-                     row_fn load, uint32_t bytes){
-#define ROWS(X) tile(t, from, end, sums, TILE_W, X, load, bytes)
+                     row_fn load, row_fn scale, uint32_t bytes){
+#define ROWS(X) tile(t, from, end, sums, TILE_W, X, load, scale, bytes)
     SOME_OF(X, TILE_X, ROWS)
 #undef ROWS
 }
 
 /* At most PART_W rows by PART_X. */
-INLINE
-    void multiply_part(const tile_of *all, uint32_t n_w, uint32_t n_x, row_fn load, uint32_t bytes)
+INLINE void multiply_part(const tile_of *all, uint32_t n_w, uint32_t n_x, row_fn load, row_fn scale,
+                          uint32_t bytes)
 {
     lanes sums[PART_W * PART_X];
     uint32_t step = n_x <= TILE_X ? all->k : PART_K, from = 0;
@@ -95,7 +103,7 @@ INLINE
             t.out += i;
             for (; o + TILE_W <= n_w; o += TILE_W) {
                 row_tile(&t, from, end, sums + (size_t)i * PART_W + (size_t)o * TILE_X, rows, load,
-                         bytes);
+                         scale, bytes);
                 t.w += TILE_W * t.stride;
                 t.at += TILE_W;
             }
@@ -105,7 +113,7 @@ INLINE
                     one.x += r;
                     one.out += r;
                     tile(&one, from, end, sums + (size_t)i * PART_W + (size_t)o * TILE_X + r, 1, 1,
-                         load, bytes);
+                         load, scale, bytes);
                 }
                 t.w += t.stride;
                 t.at++;
@@ -115,7 +123,8 @@ INLINE
     } while (from < all->k);
 }
 
-INLINE void matmul(const tile_of *all, uint32_t n_w, uint32_t n_x, row_fn load, uint32_t bytes)
+INLINE void matmul(const tile_of *all, uint32_t n_w, uint32_t n_x, row_fn load, row_fn scale,
+                   uint32_t bytes)
 {
     for (uint32_t i = 0; i < n_x; i += PART_X)
         for (uint32_t o = 0; o < n_w; o += PART_W) {
@@ -125,15 +134,20 @@ INLINE void matmul(const tile_of *all, uint32_t n_w, uint32_t n_x, row_fn load, 
             t.w += o * t.stride;
             t.at += o;
             multiply_part(&t, n_w - o < PART_W ? n_w - o : PART_W,
-                          n_x - i < PART_X ? n_x - i : PART_X, load, bytes);
+                          n_x - i < PART_X ? n_x - i : PART_X, load, scale, bytes);
         }
 }
 
-/* Whole blocks: rows have no tail. */
+/* Of F8_E4M3, whose rows are whole blocks: the numbers of four bytes before each 128. */
 INLINE lanes row_f8_e4m3(const uint8_t *row, uint32_t column)
 {
+    return lanes_load_e4m3(row + column + (column / LM_F8_BLOCK + 1) * 4);
+}
+
+INLINE lanes scale_f8_e4m3(const uint8_t *row, uint32_t column)
+{
     const lm_block_f8_e4m3 *b = (const lm_block_f8_e4m3 *)(const void *)row + column / LM_F8_BLOCK;
-    return lanes_mul(lanes_load_e4m3(b->q + column % LM_F8_BLOCK), lanes_set(lm_load_f32(b->d)));
+    return lanes_set(lm_load_f32(b->d));
 }
 
 static void f32_matmul(const float *w, size_t stride, uint32_t n_w, const float *const *x,
@@ -141,22 +155,22 @@ static void f32_matmul(const float *w, size_t stride, uint32_t n_w, const float 
 {
     lcpu_ahead none = lcpu_ahead_of(NULL, 0);
     tile_of t = {(const uint8_t *)w, stride * sizeof *w, x, k, out, at, &none};
-    matmul(&t, n_w, n_x, row_f32, sizeof(float));
+    matmul(&t, n_w, n_x, row_f32, NULL, sizeof(float));
 }
 
-#define IN_PLACE(name, bytes)                                                                      \
+#define IN_PLACE(name, scale, bytes)                                                               \
     static void name##_matmul(const uint8_t *w, size_t stride, uint32_t n_w,                       \
                               const float *const *x, uint32_t n_x, uint32_t k, float *const *out,  \
                               size_t at, const uint8_t *next)                                      \
     {                                                                                              \
         lcpu_ahead to_come = lcpu_ahead_of(next, n_w * stride);                                    \
         tile_of t = {w, stride, x, k, out, at, &to_come};                                          \
-        matmul(&t, n_w, n_x, row_##name, bytes);                                                   \
+        matmul(&t, n_w, n_x, row_##name, scale, bytes);                                            \
     }
 
-IN_PLACE(f16, 2)
-IN_PLACE(bf16, 2)
-IN_PLACE(f8_e4m3, 1)
+IN_PLACE(f16, NULL, 2)
+IN_PLACE(bf16, NULL, 2)
+IN_PLACE(f8_e4m3, scale_f8_e4m3, 1)
 
 /* --- conversions and sums --------------------------------------------------------------------- */
 
@@ -191,8 +205,11 @@ static void e4m3_decode(const void *from, float *to, size_t count)
 
 static void f8_e4m3_decode(const void *from, float *to, size_t count)
 {
-    for (size_t i = 0; i < count; i += LANES)
-        lanes_store(to + i, row_f8_e4m3(from, (uint32_t)i));
+    for (uint32_t b = 0; b < count; b += LM_F8_BLOCK) {
+        lanes d = scale_f8_e4m3(from, b);
+        for (uint32_t i = b; i < b + LM_F8_BLOCK; i += LANES)
+            lanes_store(to + i, lanes_mul(row_f8_e4m3(from, i), d));
+    }
 }
 
 static void q8_0_decode(const void *from, float *to, size_t count)

@@ -164,9 +164,9 @@ static inline lanes lanes_load_i8(const int8_t *from)
 }
 
 /* As the halves that they are under a bias of 15: 2^-8 of their value. NaN gets the topmost bit. */
-static inline uint16x8_t eight_e4m3(uint8x8_t bytes)
+static inline uint16x8_t eight_e4m3(int8x8_t bytes)
 {
-    int16x8_t moved = vshrq_n_s16(vreinterpretq_s16_u16(vshll_n_u8(bytes, 8)), 1);
+    int16x8_t moved = vshll_n_s8(bytes, 7);
     uint16x8_t half = vandq_u16(vreinterpretq_u16_s16(moved), vdupq_n_u16(0xbf80));
     uint16x8_t carry = vaddq_u16(half, vdupq_n_u16(0x80));
     return vorrq_u16(half, vandq_u16(carry, vdupq_n_u16(0x4000)));
@@ -174,8 +174,8 @@ static inline uint16x8_t eight_e4m3(uint8x8_t bytes)
 
 static inline lanes lanes_load_e4m3(const uint8_t *from)
 {
-    uint8x16_t bytes = vld1q_u8(from);
-    uint16x8_t x = eight_e4m3(vget_low_u8(bytes)), y = eight_e4m3(vget_high_u8(bytes));
+    int8x16_t bytes = vreinterpretq_s8_u8(vld1q_u8(from));
+    uint16x8_t x = eight_e4m3(vget_low_s8(bytes)), y = eight_e4m3(vget_high_s8(bytes));
     lanes halves = {four_f16(vget_low_u16(x)), four_f16(vget_high_u16(x)),
                     four_f16(vget_low_u16(y)), four_f16(vget_high_u16(y))};
     return lanes_mul(halves, lanes_set(256.0f));
