@@ -75,6 +75,8 @@ typedef struct lcu_planner {
         const float *table;
     } rope_tables[8]; /* that steps share */
     uint32_t n_rope_tables;
+    lcu_norm_args left_norm; /* that the step before left to this one */
+    uint32_t left_step, left_slot;
 } lcu_planner;
 
 /* Whether kernels for compute capability 9.0 alone are there and run on the device. */
@@ -107,7 +109,11 @@ extern const lcu_step_class lcu_steps[LM_STEP_COUNT]; /* steps.c */
 lcu_slot lcu_plan_slot_of(lcu_planner *p, uint32_t width, uint32_t rows); /* scratch */
 uint32_t lcu_plan_rows(const lcu_planner *p, uint32_t rows);              /* most of a run */
 
-/* Up to three weights times the same activations. `glu`: out[0] = act(the first) * the second. */
+/* Runs of so many rows or fewer are those of few.cu, which norms what it reads. */
+#define LCU_FEW_ROWS 4u
+
+/* Up to three weights times the same activations. `glu`: out[0] = act(the first) * the second, else
+ * out = act(each). */
 typedef struct lcu_product {
     lcu_slot in;
     uint32_t parts;
@@ -117,14 +123,28 @@ typedef struct lcu_product {
     bool glu;
     uint32_t act;
     const float *residual; /* added to the result, or NULL */
+    /* For few rows: a norm that `in` has only gone through in longer runs, or NULL; `in` as bytes, and
+     * where bytes of the result are wanted, or codes NULL; what is done with heads, or NULL. */
+    const lcu_norm_args *norm;
+    lcu_x8 x, out_x;
+    const lcu_heads_args *few_heads;
+    uint32_t first_head_part;
 } lcu_product;
 
 void lcu_plan_product(lcu_planner *p, const lcu_product *product); /* plan_linear.c */
+/* Activations of so many columns lie in shared memory. */
+bool lcu_few_fits(const lcu_planner *p, uint32_t rows, uint32_t cols); /* plan_few.c */
+bool lcu_plan_few(lcu_planner *p, const lcu_product *product);         /* answers whether it did */
+lcu_x8 lcu_plan_x8(lcu_planner *p, uint64_t rows, uint32_t cols);      /* scratch */
+/* The norm that was left to this step, which reads `slot`; or NULL. */
+const lcu_norm_args *lcu_left_norm(const lcu_planner *p, uint32_t slot);
 int32_t lcu_plan_attention(lcu_planner *p, const lm_attn *attn, lcu_slot in, lcu_slot out);
 /* `one_input`: act(x) alone, else times y; for runs of `from` rows or more. */
 void lcu_plan_act_mul(lcu_planner *p, uint32_t act, lcu_slot x, lcu_slot y, bool one_input,
                       lcu_slot out, uint32_t from);
+lcu_norm_args lcu_norm_args_of(lcu_planner *p, const lm_norm *norm, lcu_slot in, lcu_slot out);
 void lcu_plan_normed(lcu_planner *p, const lm_norm *norm, lcu_slot in, lcu_slot out);
+int32_t lcu_plan_rope_table(lcu_planner *p, const lm_rope *rope, const float **out);
 int32_t lcu_plan_rotated(lcu_planner *p, const lm_rope *rope, uint32_t heads, uint32_t head_dim,
                          lcu_slot in, lcu_slot out);
 void lcu_plan_stored(lcu_planner *p, uint32_t cache, lcu_slot keys, lcu_slot values);

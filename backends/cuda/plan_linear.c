@@ -1,11 +1,12 @@
 /* plan_linear.c - launches of multiplications. With exact numerics one arithmetic serves any number of
- * rows (gemv.cu); fast ones go over to the tensor cores from five rows on (tiles.cu), and where there are
+ * rows (few.cu, gemv.cu); fast ones go over to the tensor cores from five rows on (tiles.cu), and where there are
  * warpgroups to those from 65 rows on (wide.cu). */
 #include "backends/cuda/plan.h"
 
-#define GEMV_ROWS 4u   /* of the weight: one block's */
-#define CHUNK     128u /* columns, see tiles.cu */
-#define FEW_ROWS  4u   /* of activations: never worth a tensor core */
+#define GEMV_ROWS 4u           /* of the weight: one block's */
+#define CHUNK     128u         /* columns, see tiles.cu */
+#define GEMV_MOST 8u           /* of activations: one block's */
+#define FEW_ROWS  LCU_FEW_ROWS /* of activations: never worth a tensor core */
 #define ANY       UINT32_MAX
 /* Products with BF16 weights are the library's from so many rows on, where it is there. */
 #define LIBRARY_ROWS  512u
@@ -16,16 +17,10 @@
 
 /* --- kernels by layout ---------------------------------------------------------------------------- */
 
-static const uint32_t gemv_rows[4] = {1, 2, 4, 8};
-
 static const struct {
-    uint32_t plain[4], glu[4], expert;
+    uint32_t plain, glu, expert;
 } gemv_kernels[LCU_LAYOUT_COUNT] = {
-#define X(name, ...)                                                                               \
-    {{LCU_K_gemv_##name##_1, LCU_K_gemv_##name##_2, LCU_K_gemv_##name##_4, LCU_K_gemv_##name##_8}, \
-     {LCU_K_gemv_glu_##name##_1, LCU_K_gemv_glu_##name##_2, LCU_K_gemv_glu_##name##_4,             \
-      LCU_K_gemv_glu_##name##_8},                                                                  \
-     LCU_K_gemv_##name##_expert},
+#define X(name, ...) {LCU_K_gemv_##name, LCU_K_gemv_glu_##name, LCU_K_gemv_##name##_expert},
     LCU_LAYOUTS(X)
 #undef X
 };
@@ -52,11 +47,6 @@ static uint32_t tiles_for_many(const lcu_planner *p)
     return lcu_plan_hopper(p) ? TILES_WIDE : TILES_MANY;
 }
 
-static bool is_codes(uint32_t layout)
-{
-    return layout > LCU_LAYOUT_F8_E4M3;
-}
-
 static bool is_fast(const lcu_planner *p, uint32_t layout)
 {
     return p->desc->numerics == LM_NUMERICS_FAST && layout != LCU_LAYOUT_F32;
@@ -69,18 +59,16 @@ static uint32_t ceil_div(uint32_t a, uint32_t b)
 
 /* --- activations ------------------------------------------------------------------------------------ */
 
-/* Blocks of bytes for runs of up to `to` rows. */
-static lcu_x8 plan_quantise(lcu_planner *p, lcu_slot in, uint32_t to)
+/* Blocks of bytes for runs of `from` to `to` rows. */
+static lcu_x8 plan_quantise(lcu_planner *p, lcu_slot in, uint32_t from, uint32_t to)
 {
-    uint64_t rows = lcu_plan_rows(p, in.rows), blocks = rows * (in.width / 32);
-    lcu_quantise_args a = {.run = p->run, .in = in};
-    a.x.codes = lcu_plan_scratch(p, blocks * 32);
-    a.x.blocks = lcu_plan_scratch(p, blocks * 8);
+    lcu_quantise_args a = {
+        .run = p->run, .in = in, .x = lcu_plan_x8(p, lcu_plan_rows(p, in.rows), in.width)};
     lcu_launch l = {
         .kernel = LCU_K_quantise,
-        .grid = {LCU_BLOCKS(ceil_div(in.width / 32, 8)), LCU_PER(in.rows, 1), LCU_BLOCKS(1)},
+        .grid = {LCU_BLOCKS(ceil_div(in.width / 32, 64)), LCU_PER(in.rows, 1), LCU_BLOCKS(1)},
         .ladder = in.rows,
-        .from = 1,
+        .from = from,
         .to = to};
     lcu_emit(p, &l, &a);
     return a.x;
@@ -97,9 +85,9 @@ static lcu_x16 take_x16(lcu_planner *p, uint32_t cols, uint64_t positions)
 
 /* --- products ---------------------------------------------------------------------------------------- */
 
-static void plan_gemv(lcu_planner *p, const lcu_product *pr, uint32_t to)
+static void plan_gemv(lcu_planner *p, const lcu_product *pr, uint32_t from, uint32_t to)
 {
-    uint32_t layout = pr->linear[0].w.layout, most = lcu_plan_rows(p, pr->in.rows), blocks = 0;
+    uint32_t layout = pr->linear[0].w.layout, blocks = 0;
     lcu_linear_args a = {.run = p->run, .in = pr->in, .residual = pr->residual, .act = pr->act};
     for (uint32_t i = 0; i < pr->parts; i++) {
         blocks += ceil_div(pr->linear[i].w.rows, GEMV_ROWS);
@@ -107,18 +95,15 @@ static void plan_gemv(lcu_planner *p, const lcu_product *pr, uint32_t to)
     }
     if (pr->glu)
         blocks = ceil_div(pr->linear[0].w.rows, GEMV_ROWS / 2);
-    if (is_codes(layout))
-        a.x = plan_quantise(p, pr->in, to);
-    for (uint32_t i = 0; i < 4; i++) {
-        lcu_launch l = {
-            .kernel = pr->glu ? gemv_kernels[layout].glu[i] : gemv_kernels[layout].plain[i],
-            .grid = {LCU_BLOCKS(blocks), LCU_PER(pr->in.rows, gemv_rows[i]), LCU_BLOCKS(pr->heads)},
-            .ladder = pr->in.rows,
-            .from = i == 0 ? 1 : gemv_rows[i - 1] + 1,
-            .to = i == 3 ? to : gemv_rows[i]};
-        if (l.from <= to && l.from <= most)
-            lcu_emit(p, &l, &a);
-    }
+    if (LCU_IS_CODES(layout))
+        a.x = plan_quantise(p, pr->in, from, to);
+    lcu_launch l = {
+        .kernel = pr->glu ? gemv_kernels[layout].glu : gemv_kernels[layout].plain,
+        .grid = {LCU_BLOCKS(blocks), LCU_PER(pr->in.rows, GEMV_MOST), LCU_BLOCKS(pr->heads)},
+        .ladder = pr->in.rows,
+        .from = from,
+        .to = to};
+    lcu_emit(p, &l, &a);
 }
 
 /* Part `i` for more rows, up to `to`, its activations packed. */
@@ -241,37 +226,54 @@ static void plan_many(lcu_planner *p, const lcu_product *pr)
         lcu_plan_act_mul(p, pr->act, out[0], out[1], false, pr->out[0], FEW_ROWS + 1);
 }
 
+static void plan_from(lcu_planner *p, const lcu_product *pr, uint32_t from);
+
 /* One part after the other. */
-static void plan_apart(lcu_planner *p, const lcu_product *pr)
+static void plan_apart(lcu_planner *p, const lcu_product *pr, uint32_t from)
 {
     lcu_slot out[LCU_LINEAR_PARTS];
     for (uint32_t i = 0; i < pr->parts; i++) {
         out[i] = pr->glu ? lcu_plan_slot_of(p, pr->out[0].width, pr->in.rows) : pr->out[i];
-        lcu_product one = {.in = pr->in,
-                           .parts = 1,
-                           .linear = {pr->linear[i]},
-                           .out = {out[i]},
-                           .heads = 1,
-                           .residual = pr->residual};
-        lcu_plan_product(p, &one);
+        lcu_product one = *pr;
+        one.parts = 1;
+        one.linear[0] = pr->linear[i];
+        one.out[0] = out[i];
+        one.first_head_part = i;
+        one.glu = false;
+        one.act = pr->glu ? LM_ACT_NONE : pr->act;
+        if (from == 1)
+            lcu_plan_product(p, &one);
+        else
+            plan_from(p, &one, from);
     }
     if (pr->glu)
-        lcu_plan_act_mul(p, pr->act, out[0], out[1], false, pr->out[0], 1);
+        lcu_plan_act_mul(p, pr->act, out[0], out[1], false, pr->out[0], from);
 }
 
-void lcu_plan_product(lcu_planner *p, const lcu_product *pr)
+/* Runs of `from` rows or more. */
+static void plan_from(lcu_planner *p, const lcu_product *pr, uint32_t from)
 {
-    uint32_t layout = pr->linear[0].w.layout;
+    uint32_t layout = pr->linear[0].w.layout, most = lcu_plan_rows(p, pr->in.rows);
+    if (from > most)
+        return;
     for (uint32_t i = 1; i < pr->parts; i++) {
         if (pr->linear[i].w.layout != layout) {
-            plan_apart(p, pr);
+            plan_apart(p, pr, from);
             return;
         }
     }
     bool fast = is_fast(p, layout) && pr->heads == 1;
-    plan_gemv(p, pr, fast ? FEW_ROWS : ANY);
-    if (fast && lcu_plan_rows(p, pr->in.rows) > FEW_ROWS)
+    if (!fast || from <= FEW_ROWS)
+        plan_gemv(p, pr, from, fast ? FEW_ROWS : ANY);
+    if (fast && most > FEW_ROWS)
         plan_many(p, pr);
+    for (uint32_t i = 0; i < pr->parts && !pr->glu && pr->act != LM_ACT_NONE; i++)
+        lcu_plan_act_mul(p, pr->act, pr->out[i], pr->out[i], true, pr->out[i], from);
+}
+
+void lcu_plan_product(lcu_planner *p, const lcu_product *pr)
+{
+    plan_from(p, pr, lcu_plan_few(p, pr) ? FEW_ROWS + 1 : 1);
 }
 
 int32_t lcu_plan_linear_step(lcu_planner *p, const lm_step *step)
@@ -282,7 +284,8 @@ int32_t lcu_plan_linear_step(lcu_planner *p, const lm_step *step)
                            .parts = 1,
                            .linear = {lcu_plan_linear(p, linear)},
                            .out = {lcu_plan_slot(p, step->out[0])},
-                           .heads = heads ? step->u.heads.heads : 1};
+                           .heads = heads ? step->u.heads.heads : 1,
+                           .norm = lcu_left_norm(p, step->in[0])};
     lcu_plan_product(p, &product);
     return LLM_OK;
 }
@@ -291,8 +294,8 @@ int32_t lcu_plan_linear_step(lcu_planner *p, const lm_step *step)
 
 static void plan_gemv_expert(lcu_planner *p, lcu_expert_args *a, uint32_t to)
 {
-    if (is_codes(a->linear.w.layout))
-        a->x = plan_quantise(p, a->in, to);
+    if (LCU_IS_CODES(a->linear.w.layout))
+        a->x = plan_quantise(p, a->in, 1, to);
     lcu_launch l = {.kernel = gemv_kernels[a->linear.w.layout].expert,
                     .grid = {LCU_BLOCKS(ceil_div(a->linear.w.rows, GEMV_ROWS)), LCU_BLOCKS(a->used),
                              LCU_PER(a->in.rows, 1)},

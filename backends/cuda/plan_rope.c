@@ -46,7 +46,7 @@ static int32_t make_table(lcu_planner *p, const lm_rope *rope, const float **out
 }
 
 /* The table of an earlier step that rotates alike, or a new one. */
-static int32_t table_of(lcu_planner *p, const lm_rope *rope, const float **out)
+int32_t lcu_plan_rope_table(lcu_planner *p, const lm_rope *rope, const float **out)
 {
     uint32_t most = sizeof p->rope_tables / sizeof p->rope_tables[0];
     for (uint32_t i = 0; i < p->n_rope_tables; i++) {
@@ -76,7 +76,7 @@ int32_t lcu_plan_rotated(lcu_planner *p, const lm_rope *rope, uint32_t heads, ui
                        .heads = heads,
                        .head_dim = head_dim};
     if (a.dims > 0)
-        LM_TRY(table_of(p, rope, &a.table));
+        LM_TRY(lcu_plan_rope_table(p, rope, &a.table));
     lcu_launch l = {
         .kernel = LCU_K_rope,
         .grid = {LCU_PER(a.in.rows, 1), LCU_BLOCKS((a.in.width + 1023) / 1024), LCU_BLOCKS(1)}};

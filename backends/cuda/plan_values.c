@@ -124,7 +124,7 @@ static uint32_t period(const lcu_planner *p, uint32_t weight, uint32_t group, ui
     return (uint64_t)w->rows * w->cols == group ? group : width;
 }
 
-void lcu_plan_normed(lcu_planner *p, const lm_norm *n, lcu_slot in, lcu_slot out)
+lcu_norm_args lcu_norm_args_of(lcu_planner *p, const lm_norm *n, lcu_slot in, lcu_slot out)
 {
     lcu_norm_args a = {.run = p->run,
                        .in = in,
@@ -137,18 +137,96 @@ void lcu_plan_normed(lcu_planner *p, const lm_norm *n, lcu_slot in, lcu_slot out
     a.group = n->group == 0 ? a.in.width : n->group;
     a.weight_period = period(p, n->weight, a.group, a.in.width);
     a.bias_period = period(p, n->bias, a.group, a.in.width);
+    return a;
+}
+
+/* For runs of `from` rows or more. */
+static void plan_norm(lcu_planner *p, const lcu_norm_args *a, uint32_t from)
+{
     /* Wide groups get a block each, narrow ones a warp: see norm.cu. */
-    uint32_t groups = a.in.width / a.group, per = a.group > 512 ? 1 : 8;
+    bool wide = a->group > LCU_NORM_WARP;
+    uint32_t groups = a->in.width / a->group, per = wide ? 1 : 8;
     lcu_launch l = {
-        .kernel = a.group > 512 ? LCU_K_norm : LCU_K_norm_warp,
-        .grid = {LCU_PER(a.in.rows, 1), LCU_BLOCKS((groups + per - 1) / per), LCU_BLOCKS(1)}};
-    lcu_emit(p, &l, &a);
+        .kernel = wide ? LCU_K_norm : LCU_K_norm_warp,
+        .grid = {LCU_PER(a->in.rows, 1), LCU_BLOCKS((groups + per - 1) / per), LCU_BLOCKS(1)},
+        .ladder = a->in.rows,
+        .from = from,
+        .to = UINT32_MAX};
+    if (from <= lcu_plan_rows(p, a->in.rows))
+        lcu_emit(p, &l, a);
+}
+
+void lcu_plan_normed(lcu_planner *p, const lm_norm *n, lcu_slot in, lcu_slot out)
+{
+    lcu_norm_args a = lcu_norm_args_of(p, n, in, out);
+    plan_norm(p, &a, 1);
+}
+
+/* --- norms that the next step does itself --------------------------------------------------------- */
+
+static bool reads(const lm_step *s, uint32_t slot)
+{
+    for (uint32_t i = 0; i < LM_STEP_INS; i++)
+        if (s->in[i] == slot)
+            return true;
+    return false;
+}
+
+/* Whether anything but the next step wants what this one makes. */
+static bool is_wanted(const lcu_planner *p, uint32_t slot)
+{
+    for (size_t i = p->step + 2; i < p->desc->n_steps; i++)
+        if (reads(&p->desc->steps[i], slot))
+            return true;
+    for (uint32_t i = 0; i < p->desc->n_outputs; i++)
+        if (p->desc->outputs[i] == slot)
+            return true;
+    return false;
+}
+
+/* A step that writes where it still reads would spoil it for its other blocks. */
+static bool overlaps(const lcu_planner *p, uint32_t slot, const lm_step *s)
+{
+    const lm_slot_place *a = &p->places[slot];
+    for (uint32_t i = 0; i < LM_STEP_OUTS; i++) {
+        const lm_slot_place *b = &p->places[s->out[i] == LM_NONE ? slot : s->out[i]];
+        if (s->out[i] != LM_NONE && a->offset < b->offset + b->bytes &&
+            b->offset < a->offset + a->bytes)
+            return true;
+    }
+    return false;
+}
+
+static bool next_norms(const lcu_planner *p, const lm_step *norm, const lcu_norm_args *a)
+{
+    const lm_step *next = norm + 1;
+    if (!p->desc->fused || p->step + 1 == p->desc->n_steps || a->group != a->in.width)
+        return false;
+    bool multiplies = next->kind == LM_STEP_LINEAR || next->kind == LM_STEP_QKV_ROPE_APPEND ||
+                      next->kind == LM_STEP_GLU_FFN;
+    return multiplies && next->in[0] == norm->out[0] && next->in[1] != norm->out[0] &&
+           !is_wanted(p, norm->out[0]) && !overlaps(p, norm->in[0], next) &&
+           lcu_few_fits(p, a->in.rows, a->in.width);
+}
+
+const lcu_norm_args *lcu_left_norm(const lcu_planner *p, uint32_t slot)
+{
+    return p->left_norm.group != 0 && p->left_step == p->step && p->left_slot == slot
+               ? &p->left_norm
+               : NULL;
 }
 
 int32_t lcu_plan_norm(lcu_planner *p, const lm_step *step)
 {
-    lcu_plan_normed(p, &step->u.norm, lcu_plan_slot(p, step->in[0]),
-                    lcu_plan_slot(p, step->out[0]));
+    lcu_norm_args a = lcu_norm_args_of(p, &step->u.norm, lcu_plan_slot(p, step->in[0]),
+                                       lcu_plan_slot(p, step->out[0]));
+    bool left = next_norms(p, step, &a);
+    if (left) {
+        p->left_norm = a;
+        p->left_step = p->step + 1;
+        p->left_slot = step->out[0];
+    }
+    plan_norm(p, &a, left ? LCU_FEW_ROWS + 1 : 1);
     return LLM_OK;
 }
 

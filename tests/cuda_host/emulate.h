@@ -13,6 +13,7 @@
 
 #define LCU_DEV         static inline
 #define LCU_BODY        static
+#define LCU_APART       static
 #define LCU_CONST_TABLE static const
 #define LCU_UNROLL
 

@@ -120,6 +120,9 @@ typedef struct lcu_embed_args {
     float scale;
 } lcu_embed_args;
 
+#define LCU_NORM_WARP                                                                              \
+    512u /* values up to which a warp norms a group, else a block of 256 threads */
+
 typedef struct lcu_norm_args {
     const lcu_run *run;
     lcu_slot in, out;
@@ -156,6 +159,20 @@ typedef struct lcu_append_args {
     lcu_slot in[2];
     lcu_cache_view cache;
 } lcu_append_args;
+
+/* What is done with queries, keys and values once they are multiplied: the first two are normed and rotated,
+ * the last two stored, the first written back. */
+typedef struct lcu_heads_args {
+    const lcu_run *run;
+    lcu_slot in[3];
+    lcu_norm_args norm[2]; /* group 0: none */
+    const float *table;    /* as of lcu_rope_args */
+    uint32_t style, dims;  /* dims 0: rotates nothing */
+    uint32_t heads[3], dim[3];
+    lcu_cache_view cache;
+    uint32_t room;      /* values of the widest head */
+    uint32_t *counters; /* few.cu: values that are there, by head; zero between runs */
+} lcu_heads_args;
 
 /* Attention: slots of one sum, and the bytes from slot to slot of a tile in shared memory. Heads of
  * whole 16 bytes are set apart so that neighbours fall into different banks. */
@@ -201,6 +218,25 @@ typedef struct lcu_linear_args {
     uint32_t act;          /* gemv_glu */
     lcu_x8 x;              /* for layouts of codes: `in` quantised */
 } lcu_linear_args;
+
+/* One to four rows of activations with all that comes before and after, see few.cu. */
+#define LCU_FEW_TEAMS 2u /* of 128 threads, in a block */
+#define LCU_FEW_DEPTH 8u /* most fours of weight rows that a team takes */
+
+typedef struct lcu_few_args {
+    const lcu_run *run;
+    lcu_slot in;
+    lcu_x8 x;           /* for layouts of codes: `in` quantised already; codes NULL: not yet */
+    lcu_norm_args norm; /* of `in` before it is multiplied; group 0: none */
+    lcu_linear_part parts[LCU_LINEAR_PARTS];
+    uint32_t depth;           /* fours of weight rows that a team takes one after the other */
+    bool pair;                /* act(parts[0]) * parts[1] */
+    uint32_t act;             /* of the result, or of the first of a pair */
+    const float *residual;    /* added to the result, laid out as it is, or NULL */
+    lcu_x8 out_x;             /* the result quantised as well, or codes NULL */
+    lcu_heads_args heads;     /* what comes after; counters NULL: nothing */
+    uint32_t first_head_part; /* that parts[0] is */
+} lcu_few_args;
 
 typedef struct lcu_quantise_args {
     const lcu_run *run;

@@ -1,211 +1,23 @@
-/* gemv.cu - few rows of activations against weights: one block of threads per four weight rows, all
- * lanes along the columns, so that every load of sixteen bytes follows the one before. Activations are
- * cut into blocks of 32 bytes for the integer formats, and stay floats for the others.
- *
- * The arithmetic is one for any number of rows: thread t of 128 takes the groups t, t + 128, ... of a
- * row in rising order into one accumulator; accumulators are joined by lcu_warp_sum, warps in rising
- * order. */
-#include "backends/cuda/kernels/layouts.cuh"
-#include "backends/cuda/kernels/math.cuh"
+/* gemv.cu - a few rows of activations against weights, eight at a time, and experts: one block of threads
+ * per four weight rows, all lanes along the columns, so that every load of sixteen bytes follows the one
+ * before. Activations are cut into blocks of 32 bytes for the integer formats, and stay floats for the
+ * others. */
+#include "backends/cuda/kernels/gemv.cuh"
 
-constexpr uint32_t GEMV_ROWS = 4, GEMV_THREADS = 128, GEMV_WARPS = GEMV_THREADS / 32;
-
-/* --- activations ---------------------------------------------------------------------------------- */
-
-/* A warp takes 32 values: bytes, their scale, and the sums of each sixteen. */
+/* A block of threads takes 64 blocks of 32 values. */
 LCU_BODY void quantise(const lcu_quantise_args &a)
 {
-    uint32_t per_row = a.in.width / 32, block = lcu_block_x() * (lcu_threads() / 32) + lcu_warp();
-    uint32_t row = lcu_block_y(), lane = lcu_lane();
-    if (row >= lcu_rows(a.run, a.in.rows) || block >= per_row)
+    uint32_t per_row = a.in.width / 32, quarter = lcu_thread() % 4, row = lcu_block_y();
+    uint32_t block = (lcu_block_x() * lcu_threads() + lcu_thread()) / 4;
+    if (row >= lcu_rows(a.run, a.in.rows))
         return;
+    float v[8] = {};
     size_t at = (size_t)row * per_row + block;
-    float v = ((const float *)a.in.data)[at * 32 + lane];
-    float largest = lcu_warp_max(fabsf(v));
-    bool finite = lcu_all(fabsf(v) <= 3.402823466e38f);
-    float factor = largest > 0 ? fminf(127.0f / largest, 3.402823466e38f) : 0;
-    int32_t q = finite ? (int32_t)rintf(v * factor) : 0, sum = q;
-    for (uint32_t mask = 8; mask > 0; mask >>= 1)
-        sum += lcu_shfl_xor(sum, mask);
-    int32_t other = lcu_shfl(sum, 16);
-    a.x.codes[at * 32 + lane] = (int8_t)q;
-    if (lane == 0) {
-        float scale = finite ? largest / 127.0f : lcu_float_of(0x7fffffffu);
-        a.x.blocks[at * 2] = lcu_bits_of(scale);
-        a.x.blocks[at * 2 + 1] = (uint32_t)(sum & 0xffff) | (uint32_t)other << 16;
-    }
-}
-
-/* --- one group of 32 against one row of activations ------------------------------------------------- */
-
-struct x_block {
-    uint32_t q[8];
-    float scale;
-    int32_t sum[2];
-};
-
-LCU_DEV x_block load_x(const lcu_x8 &x, size_t block)
-{
-    uint4 a = *(const uint4 *)(x.codes + block * 32), b = *(const uint4 *)(x.codes + block * 32 + 16);
-    uint2 m = *(const uint2 *)(x.blocks + block * 2);
-    return {{a.x, a.y, a.z, a.w, b.x, b.y, b.z, b.w},
-            lcu_float_of(m.x),
-            {(int16_t)m.y, (int32_t)m.y >> 16}};
-}
-
-template <uint32_t L>
-LCU_DEV float add_group(const uint32_t q[8], const lcu_terms &t, const x_block &x, float acc)
-{
-    using layout = lcu_layout<L>;
-    int32_t s[2] = {0, 0};
-    for (uint32_t w = 0; w < 8; w++)
-        s[w / 4] = lcu_dp4a((int32_t)q[w], (int32_t)x.q[w], s[w / 4]);
-    for (uint32_t half = 0; half < 2; half++)
-        s[half] = (s[half] - layout::centre * x.sum[half]) * t.scale[half];
-    acc = fmaf((float)(s[0] + s[1]), t.d * x.scale, acc);
-    if constexpr (layout::form == LCU_FORM_M16) {
-        acc = fmaf(-(float)x.sum[0] * x.scale, t.m[0], acc);
-        acc = fmaf(-(float)x.sum[1] * x.scale, t.m[1], acc);
-    } else if constexpr (layout::form == LCU_FORM_K || layout::form == LCU_FORM_DM) {
-        acc = fmaf(-(float)(x.sum[0] + x.sum[1]) * x.scale, t.m[0], acc);
-    }
-    return acc;
-}
-
-/* --- sums of this thread --------------------------------------------------------------------------------- */
-
-/* The weight rows of a block: four neighbours of one matrix, or two of each of a pair of matrices of the
- * same shape. */
-struct weight_rows {
-    const lcu_weight_view &v;
-    const uint8_t *matrix[2];
-    uint32_t first;
-};
-
-/* Row r of a block; rows behind the last are the last. */
-template <bool PAIR> LCU_DEV uint32_t weight_row(const weight_rows &w, uint32_t r)
-{
-    uint32_t row = w.first + (PAIR ? r % 2 : r);
-    return row < w.v.rows ? row : w.v.rows - 1;
-}
-
-template <bool PAIR> LCU_DEV const uint8_t *matrix_of(const weight_rows &w, uint32_t r)
-{
-    return w.matrix[PAIR ? r / 2 : 0];
-}
-
-template <uint32_t L, uint32_t N, bool PAIR>
-LCU_DEV void sum_codes(const weight_rows &w, const lcu_x8 &x, const size_t x_row[N],
-                       float acc[GEMV_ROWS][N])
-{
-    uint32_t groups = w.v.cols / 32;
-    for (uint32_t g = lcu_thread(); g < groups; g += GEMV_THREADS) {
-        lcu_group raw[GEMV_ROWS];
-        for (uint32_t r = 0; r < GEMV_ROWS; r++)
-            raw[r] = lcu_load_group<L>(w.v, matrix_of<PAIR>(w, r), weight_row<PAIR>(w, r), g);
-        uint32_t q[GEMV_ROWS][8];
-        lcu_terms t[GEMV_ROWS];
-        for (uint32_t r = 0; r < GEMV_ROWS; r++) {
-            lcu_unpack<L>(raw[r], q[r]);
-            t[r] = lcu_terms_of<L>(raw[r], g);
-        }
-        for (uint32_t n = 0; n < N; n++) {
-            x_block block = load_x(x, x_row[n] * groups + g);
-            for (uint32_t r = 0; r < GEMV_ROWS; r++)
-                acc[r][n] = add_group<L>(q[r], t[r], block, acc[r][n]);
-        }
-    }
-}
-
-/* Sixteen bytes of floats as 4 or 8 of them. */
-template <uint32_t L> LCU_DEV void to_floats(uint4 raw, float *w)
-{
-    const uint32_t word[4] = {raw.x, raw.y, raw.z, raw.w};
-    for (uint32_t i = 0; i < 4; i++) {
-        if constexpr (L == LCU_LAYOUT_F32) {
-            w[i] = lcu_float_of(word[i]);
-        } else if constexpr (L == LCU_LAYOUT_F16) {
-            w[2 * i] = lcu_from_f16((uint16_t)word[i]);
-            w[2 * i + 1] = lcu_from_f16((uint16_t)(word[i] >> 16));
-        } else {
-            w[2 * i] = lcu_float_of(word[i] << 16);
-            w[2 * i + 1] = lcu_float_of(word[i] & 0xffff0000u);
-        }
-    }
-}
-
-template <uint32_t L, uint32_t N, bool PAIR>
-LCU_DEV void sum_floats(const weight_rows &w, const float *x, const size_t x_row[N],
-                        float acc[GEMV_ROWS][N])
-{
-    constexpr uint32_t wide = L == LCU_LAYOUT_F32 ? 4 : 8;
-    uint32_t cols = w.v.cols;
-    bool aligned = cols % 4 == 0;
-    for (uint32_t at = lcu_thread() * wide; at < cols; at += GEMV_THREADS * wide) {
-        float ws[GEMV_ROWS][wide], xs[N][wide] = {};
-        uint32_t here = cols - at < wide ? cols - at : wide;
-        for (uint32_t r = 0; r < GEMV_ROWS; r++)
-            to_floats<L>(lcu_load_stream(matrix_of<PAIR>(w, r) +
-                                         (uint64_t)weight_row<PAIR>(w, r) * w.v.stride[0] +
-                                         at * (16 / wide)),
-                         ws[r]);
-        for (uint32_t n = 0; n < N; n++) {
-            const float *from = x + x_row[n] * cols + at;
-            for (uint32_t i = 0; i < wide; i += 4) {
-                if (aligned && i + 4 <= here) {
-                    float4 four = *(const float4 *)(from + i);
-                    xs[n][i] = four.x;
-                    xs[n][i + 1] = four.y;
-                    xs[n][i + 2] = four.z;
-                    xs[n][i + 3] = four.w;
-                } else {
-                    for (uint32_t j = i; j < i + 4 && j < here; j++)
-                        xs[n][j] = from[j];
-                }
-            }
-        }
-        for (uint32_t r = 0; r < GEMV_ROWS; r++)
-            for (uint32_t n = 0; n < N; n++)
-                for (uint32_t i = 0; i < wide; i++)
-                    acc[r][n] = i < here ? fmaf(ws[r][i], xs[n][i], acc[r][n]) : acc[r][n];
-    }
-}
-
-/* Sixteen columns at once: their sum meets the scale. */
-template <uint32_t L, uint32_t N, bool PAIR>
-LCU_DEV void sum_eights(const weight_rows &w, const float *x, const size_t x_row[N],
-                        float acc[GEMV_ROWS][N])
-{
-    uint32_t cols = w.v.cols;
-    for (uint32_t at = lcu_thread() * 16; at < cols; at += GEMV_THREADS * 16) {
-        float ws[GEMV_ROWS][16], d[GEMV_ROWS];
-        for (uint32_t r = 0; r < GEMV_ROWS; r++) {
-            const uint8_t *matrix = matrix_of<PAIR>(w, r);
-            uint64_t row = weight_row<PAIR>(w, r);
-            uint4 raw = lcu_load_stream(matrix + row * w.v.stride[0] + at);
-            d[r] = *(const float *)(matrix + w.v.plane[3] + row * w.v.stride[3] +
-                                    at / lcu_layout<L>::head_values * lcu_layout<L>::head_bytes);
-            lcu_floats_of_e4m3(raw.x, ws[r]);
-            lcu_floats_of_e4m3(raw.y, ws[r] + 4);
-            lcu_floats_of_e4m3(raw.z, ws[r] + 8);
-            lcu_floats_of_e4m3(raw.w, ws[r] + 12);
-        }
-        for (uint32_t n = 0; n < N; n++) {
-            const float4 *from = (const float4 *)(x + x_row[n] * cols + at);
-            float part[GEMV_ROWS] = {};
-            for (uint32_t i = 0; i < 4; i++) {
-                float4 four = from[i];
-                for (uint32_t r = 0; r < GEMV_ROWS; r++) {
-                    part[r] = fmaf(ws[r][4 * i], four.x, part[r]);
-                    part[r] = fmaf(ws[r][4 * i + 1], four.y, part[r]);
-                    part[r] = fmaf(ws[r][4 * i + 2], four.z, part[r]);
-                    part[r] = fmaf(ws[r][4 * i + 3], four.w, part[r]);
-                }
-            }
-            for (uint32_t r = 0; r < GEMV_ROWS; r++)
-                acc[r][n] = fmaf(part[r], d[r], acc[r][n]);
-        }
-    }
+    if (block < per_row)
+        load8((const float *)a.in.data + at * 32 + quarter * 8, v);
+    x_quarter q = quantise8(v);
+    if (block < per_row)
+        store_quarter(a.x, at, quarter, q);
 }
 
 /* --- the block ------------------------------------------------------------------------------------------------ */
@@ -220,12 +32,14 @@ LCU_DEV lcu_shared<float> multiply(const weight_rows &w, const float *x, const l
     LCU_SHARED(float, sums, GEMV_ROWS * 8);
     static_assert(N <= 8, "there is room for eight");
     float acc[GEMV_ROWS][N] = {};
-    if constexpr (lcu_layout<L>::form == LCU_FORM_FLOAT)
-        sum_floats<L, N, PAIR>(w, x, x_row, acc);
-    else if constexpr (lcu_layout<L>::form == LCU_FORM_F8)
-        sum_eights<L, N, PAIR>(w, x, x_row, acc);
+    if constexpr (!LCU_IS_CODES(L))
+        sum_values<L, N, PAIR>(
+            w, lcu_thread(), x, x_row, [](uint32_t, uint32_t, float v) { return v; }, acc);
     else
-        sum_codes<L, N, PAIR>(w, x8, x_row, acc);
+        sum_codes<L, N, PAIR>(
+            w, lcu_thread(),
+            [&](uint32_t n, uint32_t g) { return load_x(x8, x_row[n] * (w.v.cols / 32) + g); },
+            acc);
     float all[GEMV_ROWS * N];
     LCU_UNROLL
     for (uint32_t i = 0; i < GEMV_ROWS * N; i++)
@@ -244,12 +58,6 @@ LCU_DEV lcu_shared<float> multiply(const weight_rows &w, const float *x, const l
     }
     lcu_sync();
     return sums;
-}
-
-LCU_DEV float finish(const lcu_linear &l, uint32_t m, uint32_t row, float sum)
-{
-    sum *= l.scale;
-    return l.bias == NULL ? sum : sum + l.bias[(size_t)m * l.w.rows + row];
 }
 
 /* The activation rows of a block, N from block y on; those behind the last are the last. */

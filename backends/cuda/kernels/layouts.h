@@ -57,6 +57,9 @@ enum {
         LCU_LAYOUT_COUNT
 };
 
+/* Meets activations as bytes. */
+#define LCU_IS_CODES(layout) ((layout) > LCU_LAYOUT_F8_E4M3)
+
 #define LCU_PLANES 4u
 
 /* The head of Q4_K and Q5_K, plane 3: four words. d and m; four low bits of eight scales; of eight

@@ -1,68 +1,21 @@
 /* norm.cu - norms over groups of a row, and pooling over rows of a sequence. */
-#include "backends/cuda/kernels/math.cuh"
+#include "backends/cuda/kernels/norm.cuh"
 
-/* What is left to do with a value once its group's mean and factor are known. */
-LCU_DEV float finish(const lcu_norm_args &a, uint32_t column, float x, float mean, float factor)
-{
-    float v = (x - mean) * factor;
-    if (a.weight != NULL)
-        v = v * (a.weight[column % a.weight_period] + a.offset);
-    if (a.bias != NULL)
-        v = v + a.bias[column % a.bias_period];
-    return v;
-}
-
-LCU_DEV float factor_of(const lcu_norm_args &a, float squares)
-{
-    if (a.kind == LM_NORM_L2)
-        return 1.0f / fmaxf(sqrtf(squares), a.eps);
-    return 1.0f / sqrtf(squares / (float)a.group + a.eps);
-}
-
-/* One group per block. */
-LCU_BODY void norm_block(const lcu_norm_args &a)
+/* Groups by warps, or one by a block. */
+template <bool WARP> LCU_BODY void norm_groups(const lcu_norm_args &a)
 {
     LCU_SHARED(float, parts, 32);
-    uint32_t row = lcu_block_x(), first = lcu_block_y() * a.group;
-    if (row >= lcu_rows(a.run, a.in.rows))
-        return;
-    const float *x = (const float *)a.in.data + (size_t)row * a.in.width + first;
-    float *out = (float *)a.out.data + (size_t)row * a.out.width + first;
-    float mean = 0, sum = 0;
-    if (a.kind == LM_NORM_LAYER) {
-        for (uint32_t i = lcu_thread(); i < a.group; i += lcu_threads())
-            sum += x[i];
-        mean = lcu_block_sum(sum, parts) / (float)a.group;
-        sum = 0;
-    }
-    for (uint32_t i = lcu_thread(); i < a.group; i += lcu_threads())
-        sum = fmaf(x[i] - mean, x[i] - mean, sum);
-    float factor = factor_of(a, lcu_block_sum(sum, parts));
-    for (uint32_t i = lcu_thread(); i < a.group; i += lcu_threads())
-        out[i] = finish(a, first + i, x[i], mean, factor);
-}
-
-/* One group per warp. */
-LCU_BODY void norm_warp(const lcu_norm_args &a)
-{
-    uint32_t row = lcu_block_x(), group = lcu_block_y() * (lcu_threads() / 32) + lcu_warp();
+    uint32_t row = lcu_block_x();
+    uint32_t group = WARP ? lcu_block_y() * (lcu_threads() / 32) + lcu_warp() : lcu_block_y();
     if (row >= lcu_rows(a.run, a.in.rows) || (group + 1) * a.group > a.in.width)
         return;
-    uint32_t first = group * a.group;
+    uint32_t first = group * a.group, step = WARP ? 32 : lcu_threads();
     const float *x = (const float *)a.in.data + (size_t)row * a.in.width + first;
     float *out = (float *)a.out.data + (size_t)row * a.out.width + first;
-    float mean = 0, sum = 0;
-    if (a.kind == LM_NORM_LAYER) {
-        for (uint32_t i = lcu_lane(); i < a.group; i += 32)
-            sum += x[i];
-        mean = lcu_warp_sum(sum) / (float)a.group;
-        sum = 0;
-    }
-    for (uint32_t i = lcu_lane(); i < a.group; i += 32)
-        sum = fmaf(x[i] - mean, x[i] - mean, sum);
-    float factor = factor_of(a, lcu_warp_sum(sum));
-    for (uint32_t i = lcu_lane(); i < a.group; i += 32)
-        out[i] = finish(a, first + i, x[i], mean, factor);
+    uint32_t weight = first % a.weight_period, bias = first % a.bias_period;
+    lcu_norm_numbers n = lcu_measure<WARP>(a, x, parts);
+    for (uint32_t i = WARP ? lcu_lane() : lcu_thread(); i < a.group; i += step)
+        out[i] = lcu_normed(a, weight + i, bias + i, x[i], n);
 }
 
 /* One column per thread. */

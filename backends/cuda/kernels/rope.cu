@@ -1,5 +1,5 @@
 /* rope.cu - rotary positions, and keys and values into the cache. */
-#include "backends/cuda/kernels/wrap.cuh"
+#include "backends/cuda/kernels/heads.cuh"
 
 /* The position axis pair `pair` reads: sections are dealt out in order, again and again. */
 LCU_DEV uint32_t axis_of(const uint32_t *sections, uint32_t pair)
@@ -44,8 +44,7 @@ LCU_BODY void rope_rows(const lcu_rope_args &a)
         if (d >= a.dims) {
             out[at] = in[at];
         } else if (d < half) { /* the thread at the first half's value does the pair */
-            uint32_t x = head + (a.style == LM_ROPE_PAIRS ? 2 * d : d);
-            uint32_t y = a.style == LM_ROPE_PAIRS ? x + 1 : x + half;
+            uint32_t x = head + pair_first(a.style, d), y = head + pair_second(a.style, d, half);
             float p = in[x], q = in[y], cosine = c[d], sine = c[half + d];
             out[x] = p * cosine - q * sine;
             out[y] = p * sine + q * cosine;
@@ -54,23 +53,6 @@ LCU_BODY void rope_rows(const lcu_rope_args &a)
 }
 
 /* --- the cache ------------------------------------------------------------------------------------- */
-
-/* One block of 32 values as Q8_0, a warp together: a scale in F16, then bytes. */
-LCU_DEV void append_q8_0(const float *x, uint8_t *to, uint32_t dim)
-{
-    for (uint32_t b = lcu_warp(); b < dim / 32; b += lcu_threads() / 32) {
-        float v = x[b * 32 + lcu_lane()];
-        float most = lcu_warp_max(fabsf(v)), d = most / 127.0f;
-        float inverse = d != 0 ? 1.0f / d : 0;
-        uint8_t *block = to + b * 34;
-        if (lcu_lane() == 0) {
-            uint16_t bits = lcu_to_f16(d);
-            block[0] = (uint8_t)bits;
-            block[1] = (uint8_t)(bits >> 8);
-        }
-        block[2 + lcu_lane()] = (uint8_t)(int8_t)roundf(v * inverse);
-    }
-}
 
 /* Block x is a row, y a head, z keys or values. */
 LCU_BODY void append_rows(const lcu_append_args &a)
@@ -82,18 +64,21 @@ LCU_BODY void append_rows(const lcu_append_args &a)
     const float *x = (const float *)a.in[part].data + (size_t)row * a.in[part].width + head * p.dim;
     uint8_t *to =
         lcu_cache_at(a.run, a.cache, (int)part, a.run->row_seq[row], a.run->slots[row], head);
-    if (p.format == LM_Q8_0) {
-        append_q8_0(x, to, p.dim);
+    store_head(p, x, to, lcu_thread(), lcu_threads());
+}
+
+/* All that is done with queries, keys and values of a row, a warp for each head. Dynamic shared memory: a
+ * head for each warp. */
+LCU_BODY void heads_rows(const lcu_heads_args &a)
+{
+    uint32_t row = lcu_block_x(), part = 0;
+    uint32_t head = lcu_block_y() * (lcu_threads() / 32) + lcu_warp();
+    if (row >= a.run->n_rows)
         return;
-    }
-    for (uint32_t i = lcu_thread(); i < p.dim; i += lcu_threads()) {
-        if (p.format == LM_F32)
-            ((float *)to)[i] = x[i];
-        else if (p.format == LM_E4M3)
-            to[i] = lcu_to_e4m3(x[i]);
-        else
-            ((uint16_t *)to)[i] = p.format == LM_F16 ? lcu_to_f16(x[i]) : lcu_to_bf16(x[i]);
-    }
+    while (part < 3 && head >= a.heads[part])
+        head -= a.heads[part++];
+    if (part < 3)
+        finish_head(a, row, part, head, lcu_dynamic<float>(lcu_warp() * a.room * 4));
 }
 
 LCU_DEFINE_ALL(LCU_TABLE_ROPE)

@@ -17,14 +17,15 @@
     X(embed, lcu_embed_args, 256, 80, embed_rows)
 
 #define LCU_TABLE_NORM(X)                                                                          \
-    X(norm, lcu_norm_args, 256, 80, norm_block)                                                    \
-    X(norm_warp, lcu_norm_args, 256, 80, norm_warp)                                                \
+    X(norm, lcu_norm_args, 256, 80, norm_groups<false>)                                            \
+    X(norm_warp, lcu_norm_args, 256, 80, norm_groups<true>)                                        \
     X(pool, lcu_pool_args, 256, 80, pool_rows)
 
 #define LCU_TABLE_ROPE(X)                                                                          \
     X(rope_table, lcu_rope_table_args, 64, 80, rope_table)                                         \
     X(rope, lcu_rope_args, 256, 80, rope_rows)                                                     \
-    X(append, lcu_append_args, 128, 80, append_rows)
+    X(append, lcu_append_args, 128, 80, append_rows)                                               \
+    X(heads, lcu_heads_args, 256, 80, heads_rows)
 
 /* Layouts that tensor cores take. */
 #define LCU_TILED_LAYOUTS(R, X)                                                                    \
@@ -45,16 +46,31 @@
     R(X, Q2_K)                                                                                     \
     R(X, IQ4_XS)
 
-/* For 1, 2, 4 and 8 rows of activations; gate and up together; for one expert. */
+/* For 1, 2 and 4 rows of activations; gate and up together. */
+#define LCU_FEW_ROW(X, l)                                                                          \
+    X(few_##l##_1, lcu_few_args, 256, 80, few<LCU_LAYOUT_##l, 1>)                                  \
+    X(few_##l##_2, lcu_few_args, 256, 80, few<LCU_LAYOUT_##l, 2>)                                  \
+    X(few_##l##_4, lcu_few_args, 256, 80, few<LCU_LAYOUT_##l, 4>)                                  \
+    X(few_glu_##l##_1, lcu_few_args, 256, 80, few_glu<LCU_LAYOUT_##l, 1>)                          \
+    X(few_glu_##l##_2, lcu_few_args, 256, 80, few_glu<LCU_LAYOUT_##l, 2>)                          \
+    X(few_glu_##l##_4, lcu_few_args, 256, 80, few_glu<LCU_LAYOUT_##l, 4>)
+
+/* The last of three weights has another layout. */
+#define LCU_FEW_MIXED(X, l, m)                                                                     \
+    X(few_##l##_##m##_1, lcu_few_args, 256, 80, few<LCU_LAYOUT_##l, 1, LCU_LAYOUT_##m>)            \
+    X(few_##l##_##m##_2, lcu_few_args, 256, 80, few<LCU_LAYOUT_##l, 2, LCU_LAYOUT_##m>)            \
+    X(few_##l##_##m##_4, lcu_few_args, 256, 80, few<LCU_LAYOUT_##l, 4, LCU_LAYOUT_##m>)
+
+#define LCU_TABLE_FEW(X)                                                                           \
+    LCU_FEW_ROW(X, F32)                                                                            \
+    LCU_TILED_LAYOUTS(LCU_FEW_ROW, X)                                                              \
+    LCU_FEW_MIXED(X, Q4_K, Q6_K)                                                                   \
+    LCU_FEW_MIXED(X, Q5_K, Q6_K)
+
+/* For 8 rows of activations; gate and up together; for one expert. */
 #define LCU_GEMV_ROW(X, l)                                                                         \
-    X(gemv_##l##_1, lcu_linear_args, 128, 80, gemv<LCU_LAYOUT_##l, 1>)                             \
-    X(gemv_##l##_2, lcu_linear_args, 128, 80, gemv<LCU_LAYOUT_##l, 2>)                             \
-    X(gemv_##l##_4, lcu_linear_args, 128, 80, gemv<LCU_LAYOUT_##l, 4>)                             \
-    X(gemv_##l##_8, lcu_linear_args, 128, 80, gemv<LCU_LAYOUT_##l, 8>)                             \
-    X(gemv_glu_##l##_1, lcu_linear_args, 128, 80, gemv_glu<LCU_LAYOUT_##l, 1>)                     \
-    X(gemv_glu_##l##_2, lcu_linear_args, 128, 80, gemv_glu<LCU_LAYOUT_##l, 2>)                     \
-    X(gemv_glu_##l##_4, lcu_linear_args, 128, 80, gemv_glu<LCU_LAYOUT_##l, 4>)                     \
-    X(gemv_glu_##l##_8, lcu_linear_args, 128, 80, gemv_glu<LCU_LAYOUT_##l, 8>)                     \
+    X(gemv_##l, lcu_linear_args, 128, 80, gemv<LCU_LAYOUT_##l, 8>)                                 \
+    X(gemv_glu_##l, lcu_linear_args, 128, 80, gemv_glu<LCU_LAYOUT_##l, 8>)                         \
     X(gemv_##l##_expert, lcu_expert_args, 128, 80, gemv_expert<LCU_LAYOUT_##l>)
 
 #define LCU_TABLE_GEMV(X)                                                                          \
@@ -118,6 +134,7 @@
     LCU_TABLE_VALUES(X)                                                                            \
     LCU_TABLE_NORM(X)                                                                              \
     LCU_TABLE_ROPE(X)                                                                              \
+    LCU_TABLE_FEW(X)                                                                               \
     LCU_TABLE_GEMV(X)                                                                              \
     LCU_TABLE_TILES(X)                                                                             \
     LCU_TABLE_WIDE(X)                                                                              \

@@ -28,6 +28,8 @@
 #define LCU_DEV static __device__ __forceinline__
 /* For bodies of kernels. */
 #define LCU_BODY static __device__
+/* For parts of a kernel that many have alike: compiled once. */
+#define LCU_APART static __device__ __noinline__
 #define LCU_UNROLL _Pragma("unroll") /* loops over arrays that must stay in registers */
 #define LCU_CONST_TABLE static __device__ const /* a table in device memory */
 
