@@ -1,6 +1,8 @@
 /* host_cache.c - planning, creating and growing cache storage. */
 #include "backends/common/host_cache.h"
 
+#include "base/os.h"
+
 int32_t lhost_cache_query(lm_device *device, const lm_cache_desc *desc, uint64_t *page_bytes,
                           uint64_t *fixed_bytes)
 {
@@ -65,6 +67,7 @@ int32_t lhost_cache_grow(lm_device *device, lm_cache *cache, uint32_t pages)
         LM_DELETE(&d->books, chunk);
         return LLM_E_MEMORY;
     }
+    lm_os_large_pages(chunk->data, chunk->bytes);
     chunk->next = cache->chunks;
     cache->chunks = chunk;
     for (uint32_t i = 0; s->n_pages < pages; i++)

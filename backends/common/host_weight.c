@@ -52,6 +52,7 @@ static int32_t take(lhost_device *d, lm_weight *w, const lm_weight_desc *desc,
         return LLM_E_MEMORY;
     w->data = w->own;
     if (!vector) {
+        lm_os_large_pages(w->own, (size_t)w->own_bytes);
         memcpy(w->own, data->data, (size_t)w->own_bytes);
         return LLM_OK;
     }

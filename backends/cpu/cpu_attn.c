@@ -12,8 +12,10 @@
 #define MOST          LCPU_ATTN_QUERIES
 #define FEW           8u /* queries that use keys and values where they lie */
 #define SPLIT         512u
-#define BLOCK_QUERIES 256u /* queries of a block, unless one row has more */
-#define SPLIT_ROWS    8u   /* with at most this many rows splits are tasks */
+#define MOST_AHEAD    4u    /* tiles */
+#define MEMORY_PAGE   4096u /* bytes */
+#define BLOCK_QUERIES 256u  /* queries of a block, unless one row has more */
+#define SPLIT_ROWS    8u    /* with at most this many rows splits are tasks */
 
 typedef struct block {
     uint32_t first, count; /* rows of the slot */
@@ -200,27 +202,40 @@ static const uint8_t *find_row(const lhost_view *view, int part, uint32_t head, 
     return lhost_view_at(view, part, slot, head);
 }
 
-/* Where the rows of a tile lie and those of the next, as far as the sequence has them. */
-static void find_rows(const lhost_view *view, int part, uint32_t head, uint32_t tile,
-                      lcpu_attn_rows *rows)
+/* Tiles whose rows are asked for together, in equal parts, so that each part is in pages of memory of
+ * its own: the processor follows one stream in a page. */
+static uint32_t tiles_ahead(uint64_t head_bytes)
 {
-    rows->stride = (size_t)view->member->parts[part].token_stride;
-    for (uint32_t i = 0; i < TILE / GROUP; i++) {
-        uint32_t slot = tile * TILE + i * GROUP;
-        rows->at[i] = find_row(view, part, head, slot);
-        rows->next[i] = find_row(view, part, head, slot + TILE);
-        if (rows->next[i] == NULL)
-            rows->next[i] = rows->at[i];
+    uint32_t tiles = 1;
+    while (tiles < MOST_AHEAD && GROUP * tiles * head_bytes < MEMORY_PAGE)
+        tiles *= 2;
+    return tiles;
+}
+
+/* Where the rows of a tile lie, and in `next` as many of the tiles behind it, as far as the sequence
+ * has them. */
+static void find_rows(const lhost_view *view, int part, uint32_t head, uint32_t tile,
+                      lcpu_attn_rows *rows, const uint8_t **next)
+{
+    const lhost_part *p = &view->member->parts[part];
+    uint32_t ahead = tiles_ahead(p->head_bytes);
+    uint32_t later = (tile / ahead + 1) * ahead * TILE + tile % ahead * GROUP;
+    rows->stride = (size_t)p->token_stride;
+    for (uint32_t i = 0; i < TILE / GROUP; i++, later += ahead * GROUP) {
+        rows->at[i] = find_row(view, part, head, tile * TILE + i * GROUP);
+        next[i] = find_row(view, part, head, later);
+        if (next[i] == NULL)
+            next[i] = rows->at[i];
     }
 }
 
-/* Asks for slots [first, end) of the next tile. */
-static void fetch_rows(const lcpu_attn_rows *rows, uint64_t head_bytes, uint32_t first,
+/* Asks for rows [first, end) of as many as a tile has. */
+static void fetch_rows(const uint8_t *const *next, const lhost_part *p, uint32_t first,
                        uint32_t end)
 {
-    for (uint32_t k = first; k < end && rows->next[k / GROUP] != NULL; k++)
-        for (size_t b = 0; b < head_bytes; b += 64)
-            LCPU_PREFETCH(rows->next[k / GROUP] + k % GROUP * rows->stride + b);
+    for (uint32_t k = first; k < end && next[k / GROUP] != NULL; k++)
+        for (size_t b = 0; b < p->head_bytes; b += 64)
+            LCPU_PREFETCH(next[k / GROUP] + k % GROUP * p->token_stride + b);
 }
 
 /* The tile on the desk against all queries; meanwhile the next one comes nearer. */
@@ -230,8 +245,8 @@ static void walk_loaded(const job *j, const desk *d, const lhost_view *view, lcp
     const lhost_part *parts = view->member->parts;
     for (uint32_t q = 0; q < n; q += MOST) {
         uint32_t first = q * TILE / n, end = (q + MOST < n ? q + MOST : n) * TILE / n;
-        fetch_rows(&t.k_rows, parts[0].head_bytes, first, end);
-        fetch_rows(&t.v_rows, parts[1].head_bytes, first, end);
+        fetch_rows(t.next, &parts[0], first, end);
+        fetch_rows(t.next + TILE / GROUP, &parts[1], first, end);
         t.n = n - q < MOST ? n - q : MOST;
         walk_queries(j, d, t, q, tile, j->d->k.attn_scores, j->d->k.attn_mix);
     }
@@ -254,8 +269,8 @@ static void walk_tile(const job *j, const desk *d, const lhost_view *view, uint3
                         .scale = j->a->scale,
                         .n = n,
                         .scores = d->scores};
-    find_rows(view, 0, head, tile, &t.k_rows);
-    find_rows(view, 1, head, tile, &t.v_rows);
+    find_rows(view, 0, head, tile, &t.k_rows, t.next);
+    find_rows(view, 1, head, tile, &t.v_rows, t.next + TILE / GROUP);
     if (n <= FEW && any == UINT64_MAX && j->direct[0] != NULL) {
         walk_queries(j, d, t, 0, tile, j->direct[0]->scores, j->direct[1]->mix);
         return;

@@ -119,6 +119,20 @@ void lm_os_fetch(const void *data, uint64_t size)
     posix_madvise((void *)from, (size_t)(size + (first - from)), POSIX_MADV_WILLNEED);
 }
 
+void lm_os_large_pages(void *data, size_t size)
+{
+#if defined(MADV_HUGEPAGE)
+    long page = sysconf(_SC_PAGESIZE);
+    uintptr_t step = page > 0 ? (uintptr_t)page : 1, first = (uintptr_t)data, end = first + size;
+    first = (first + step - 1) / step * step;
+    end -= end % step;
+    if (first < end)
+        madvise((void *)first, (size_t)(end - first), MADV_HUGEPAGE);
+#else
+    (void)data, (void)size;
+#endif
+}
+
 static void sync_directory_of(const char *path)
 {
     char directory[4096];

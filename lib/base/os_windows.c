@@ -188,6 +188,12 @@ void lm_os_fetch(const void *data, uint64_t size)
     (void)size;
 }
 
+void lm_os_large_pages(void *data, size_t size)
+{
+    (void)data; /* a privilege that few processes have is needed */
+    (void)size;
+}
+
 void lm_os_unmap(lm_os_mapping *map)
 {
     if (map->data != NULL)

@@ -369,7 +369,7 @@ static void check_direct(const lcpu_kernels *k, const lm_format *f, uint32_t dim
     t.keys = t.values = NULL;
     t.k_rows.stride = t.v_rows.stride = c.stride;
     for (uint32_t i = 0; i < 4; i++)
-        t.k_rows.at[i] = t.k_rows.next[i] = t.v_rows.at[i] = t.v_rows.next[i] = c.rows[i];
+        t.k_rows.at[i] = t.v_rows.at[i] = t.next[i] = t.next[4 + i] = c.rows[i];
     t.visible = straight.visible;
     t.scores = straight.scores;
     t.m = straight.m;

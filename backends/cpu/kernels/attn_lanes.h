@@ -258,26 +258,34 @@ static void attn_mix(const lcpu_attn_tile *t)
 
 /* --- straight from the cache ------------------------------------------------------------------ */
 
+/* Asks for as many lines of the next tile as lie between two numbers of bytes that are used of this
+ * one: a line of each of its eight parts in turn, for a page of memory is one stream to the processor
+ * (see ahead.h). */
+INLINE void ahead_of(const lcpu_attn_tile *t, size_t used, size_t then)
+{
+    for (size_t line = used / 64; line < then / 64; line++)
+        LCPU_PREFETCH(t->next[line % 8] + line / 8 * 64);
+}
+
 /* Sixteen values of a row from `column` on. */
 typedef lanes (*row_fn)(const uint8_t *row, uint32_t column);
 
-/* Q queries from `q` on against sixteen slots of `bits` per value; with `scales` `load` leaves
+/* Q queries from `q` on against sixteen slots, `bytes` for sixteen values; with `scales` `load` leaves
  * those of q8_0 out. */
 INLINE void score_rows(const lcpu_attn_tile *t, uint32_t q, uint32_t Q, uint32_t place, row_fn load,
-                       uint32_t bits, bool scales)
+                       uint32_t bytes, bool scales)
 {
-    const uint8_t *rows = t->k_rows.at[place], *next = t->k_rows.next[place];
-    size_t stride = t->k_rows.stride;
+    const uint8_t *rows = t->k_rows.at[place];
+    size_t stride = t->k_rows.stride, used = (size_t)place * t->k_dim * bytes;
     lanes sum[SCORE_Q], scale = lanes_zero();
     EACH (r, Q)
         sum[r] = lanes_zero();
     for (uint32_t d = 0; d < t->k_dim; d += LANES) {
         lanes x[LANES];
-        for (uint32_t j = 0; j < LANES; j++) {
+        ahead_of(t, used, used + LANES * bytes);
+        used += LANES * bytes;
+        for (uint32_t j = 0; j < LANES; j++)
             x[j] = load(rows + j * stride, d);
-            if (j * bits % 32 == 0)
-                LCPU_PREFETCH(next + (size_t)(d + j) * 2 * bits);
-        }
         lanes_transpose(x);
         if (scales && d % 32 == 0)
             scale = lanes_gather_f16(rows + d / 32 * sizeof(lm_block_q8_0), stride);
@@ -292,9 +300,9 @@ INLINE void score_rows(const lcpu_attn_tile *t, uint32_t q, uint32_t Q, uint32_t
                     lanes_mul(sum[r], lanes_set(t->scale)));
 }
 
-INLINE void score_direct(const lcpu_attn_tile *t, row_fn load, uint32_t bits, bool scales)
+INLINE void score_direct(const lcpu_attn_tile *t, row_fn load, uint32_t bytes, bool scales)
 {
-#define SCORE(Q) score_rows(t, q, Q, place, load, bits, scales)
+#define SCORE(Q) score_rows(t, q, Q, place, load, bytes, scales)
     for (uint32_t place = 0; place < SLOTS / LANES; place++)
         for (uint32_t q = 0; q < t->n; q += SCORE_Q)
             SOME_OF(t->n - q, SCORE_Q, SCORE)
@@ -306,27 +314,26 @@ INLINE lanes row_value(const lcpu_attn_tile *t, uint32_t slot, uint32_t column, 
     return load(t->v_rows.at[slot / LANES] + slot % LANES * t->v_rows.stride, column);
 }
 
-/* Asks for as much of the next tile as is used of this one, in the order of memory. */
+/* What a slot's V times sixteen columns stand for; the keys were used before. */
 INLINE void row_ahead(const lcpu_attn_tile *t, uint32_t slot, uint32_t first, uint32_t V,
-                      uint32_t bits)
+                      uint32_t bytes)
 {
-    const uint8_t *next = t->v_rows.next[slot / LANES] + (size_t)LANES * first * bits / 8;
-    for (uint32_t i = 0; i < V * LANES * bits / 8; i += 64)
-        LCPU_PREFETCH(next + (size_t)(slot % LANES) * V * LANES * bits / 8 + i);
+    size_t used = (size_t)SLOTS / LANES * (t->k_dim + first) * bytes + (size_t)slot * V * bytes;
+    ahead_of(t, used, used + V * bytes);
 }
 
-#define DIRECT(name, bits, scales)                                                                 \
+#define DIRECT(name, bytes, scales)                                                                \
     INLINE lanes value_##name(const lcpu_attn_tile *t, uint32_t slot, uint32_t column)             \
     {                                                                                              \
         return row_value(t, slot, column, row_##name);                                             \
     }                                                                                              \
     INLINE void ahead_##name(const lcpu_attn_tile *t, uint32_t slot, uint32_t first, uint32_t V)   \
     {                                                                                              \
-        row_ahead(t, slot, first, V, bits);                                                        \
+        row_ahead(t, slot, first, V, bytes);                                                       \
     }                                                                                              \
     static void scores_##name(const lcpu_attn_tile *t)                                             \
     {                                                                                              \
-        score_direct(t, key_##name, bits, scales);                                                 \
+        score_direct(t, key_##name, bytes, scales);                                                \
     }                                                                                              \
     static void mix_##name(const lcpu_attn_tile *t)                                                \
     {                                                                                              \
@@ -371,11 +378,11 @@ INLINE lanes row_e4m3(const uint8_t *row, uint32_t column)
 #define key_bf16 row_bf16
 #define key_e4m3 row_e4m3
 
-DIRECT(f32, 32, false)
-DIRECT(f16, 16, false)
-DIRECT(bf16, 16, false)
-DIRECT(e4m3, 8, false)
-DIRECT(q8_0, 8, true) /* and a half: a line is asked for now and then twice */
+DIRECT(f32, 64, false)
+DIRECT(f16, 32, false)
+DIRECT(bf16, 32, false)
+DIRECT(e4m3, 16, false)
+DIRECT(q8_0, 17, true)
 
 static void attn_fill(lcpu_kernels *k)
 {

@@ -78,10 +78,9 @@ typedef struct lcpu_int8 {
 #define LCPU_ATTN_SLOTS   64u /* of a tile */
 #define LCPU_ATTN_QUERIES 12u /* at once at most */
 
-/* One head of a tile's slots where they lie in the cache: sixteen rows at each of four places, and
- * those of the tile to be read next. */
+/* One head of a tile's slots where they lie in the cache: sixteen rows at each of four places. */
 typedef struct lcpu_attn_rows {
-    const uint8_t *at[4], *next[4];
+    const uint8_t *at[4];
     size_t stride; /* bytes */
 } lcpu_attn_rows;
 
@@ -90,6 +89,7 @@ typedef struct lcpu_attn_tile {
     const float *keys;             /* [k_dim, 64] */
     const float *values;           /* [64, v_stride] */
     lcpu_attn_rows k_rows, v_rows; /* instead, for lcpu_attn_direct */
+    const uint8_t *next[8];        /* and those to be read next: keys, then values */
     uint32_t k_dim, v_stride;      /* the second a multiple of 16 */
     float scale;
     uint32_t n;                /* queries */
