@@ -9,7 +9,6 @@
 #define MEMORY_ALIGN 256u
 #define ARGS_ALIGN   16u
 #define SHARED_FREE  49152u /* bytes of shared memory that need no leave */
-#define SHARED_OWN   8192u  /* most that kernels have beside what a launch asks for */
 
 static void fail(lcu_planner *p, int32_t status)
 {
@@ -129,9 +128,9 @@ void lcu_emit(lcu_planner *p, const lcu_launch *launch, const void *args)
 {
     bool library = launch->kernel == LCU_LIBRARY;
     uint32_t bytes = library ? (uint32_t)sizeof(lcu_gemm) : lcu_kernels[launch->kernel].args_bytes;
-    if (!p->query && launch->shared_bytes > SHARED_FREE - SHARED_OWN)
+    if (!p->query && launch->shared_bytes > SHARED_FREE - LCU_SHARED_OWN)
         fail(p, LCU_CALL(p->device, kernel_shared, *lcu_kernels[launch->kernel].function,
-                         p->device->properties.shared_bytes - SHARED_OWN));
+                         p->device->properties.shared_bytes - LCU_SHARED_OWN));
     if (!p->query) {
         lcu_launch *l = &p->launches[p->n_launches];
         *l = *launch;

@@ -39,6 +39,8 @@ typedef struct lcu_extent {
     uint32_t count, per, times;
 } lcu_extent;
 
+#define LCU_SHARED_OWN 8192u /* bytes, most that kernels have beside what a launch asks for */
+
 #define LCU_BLOCKS(n)       ((lcu_extent){0, 0, (n)})
 #define LCU_PER(count, per) ((lcu_extent){(count), (per), 1})
 

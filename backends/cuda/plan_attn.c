@@ -3,12 +3,15 @@
 #include "backends/cuda/plan.h"
 
 #define SPLIT_ROWS   16u  /* up to so many rows share out their splits: scratch grows with them */
+#define SPLIT_HEADS  512u /* and no more than so many heads of rows */
 #define PROMPT_ROWS  16u  /* of one sequence */
 #define PROMPT_TILE  64u  /* queries, slots */
 #define WIDE_QUERIES 128u /* of a block of attn_wide.cu */
 #define SHARED_BYTES (96u * 1024u) /* that every card has */
 #define LEAST_BYTES  4096u         /* of a tile of keys, used for more */
 #define MOST_V_DIM   512u
+#define LATENT_ROWS  32u  /* up to so many share out their slots */
+#define LATENT_PARTS 256u /* blocks that these make, about */
 
 static const struct {
     uint32_t heads, walk, split;
@@ -84,14 +87,94 @@ static bool takes_prompt(const lcu_planner *p, const lcu_attn_args *a)
                p->device->properties.shared_bytes;
 }
 
+/* Over latent entries: 64 queries at once where shared memory allows and there are heads for more than
+ * 16, and for the tokens of prompts. */
+static const uint32_t latent[2][2] = {{LCU_K_attn_latent_16_f16, LCU_K_attn_latent_64_f16},
+                                      {LCU_K_attn_latent_16_bf16, LCU_K_attn_latent_64_bf16}};
+
+static uint32_t latent_bytes(const lcu_attn_args *a, uint32_t queries)
+{
+    return (queries + 2 * LCU_LATENT_SLOTS) * LCU_LATENT_STRIDE(a->k_dim);
+}
+
+static bool latent_fits(const lcu_planner *p, const lcu_attn_args *a, uint32_t queries)
+{
+    return latent_bytes(a, queries) + LCU_SHARED_OWN <= p->device->properties.shared_bytes;
+}
+
+static bool takes_latent(const lcu_planner *p, const lcu_attn_args *a, bool is_latent)
+{
+    return is_latent && p->desc->numerics == LM_NUMERICS_FAST && a->in.rows == LM_ROWS_ALL &&
+           a->k_dim % 8 == 0 && a->v_dim % 16 == 0 && latent_fits(p, a, 16);
+}
+
+static lcu_launch latent_launch(const lcu_planner *p, lcu_attn_args *a, bool many)
+{
+    uint32_t queries = many && latent_fits(p, a, 64) ? 64 : 16;
+    lcu_launch l = {.kernel = latent[a->cache.parts[0].format == LM_BF16][queries == 64],
+                    .shared_bytes = latent_bytes(a, queries),
+                    .ladder = LCU_COUNT_ROWS};
+    a->pack = queries;
+    return l;
+}
+
+/* Rows from..to, each shared out among blocks, then joined. */
+static void plan_latent_parts(lcu_planner *p, lcu_attn_args *a, uint32_t from, uint32_t to)
+{
+    lcu_launch l = latent_launch(p, a, a->heads > 16);
+    uint32_t sets = (a->heads + a->pack - 1) / a->pack, parts = LATENT_PARTS / (sets * to);
+    uint32_t most = (p->desc->context + 4 * LCU_LATENT_SLOTS - 1) / (4 * LCU_LATENT_SLOTS);
+    parts = parts < most ? parts : most;
+    a->max_splits = parts < 2 ? 2 : parts;
+    a->partial = lcu_plan_scratch(p, (uint64_t)to * a->heads * a->max_splits * (a->v_dim + 2) *
+                                         sizeof(float));
+    l.grid[0] = LCU_BLOCKS(sets);
+    l.grid[1] = LCU_PER(LCU_COUNT_ROWS, 1);
+    l.grid[2] = LCU_BLOCKS(a->max_splits);
+    l.from = from;
+    l.to = to;
+    lcu_emit(p, &l, a);
+    lcu_launch join = {.kernel = LCU_K_attn_latent_join,
+                       .grid = {LCU_BLOCKS(a->heads), LCU_PER(LCU_COUNT_ROWS, 1), LCU_BLOCKS(1)},
+                       .ladder = LCU_COUNT_ROWS,
+                       .from = from,
+                       .to = to};
+    lcu_emit(p, &join, a);
+}
+
+static void plan_latent(lcu_planner *p, lcu_attn_args *a)
+{
+    uint32_t limit = lcu_plan_rows(p, LM_ROWS_ALL);
+    uint64_t scratch = p->scratch_used; /* one launch's parts at a time */
+    for (uint32_t from = 1, to = 1; to <= LATENT_ROWS && from <= limit; from = to + 1, to *= 2) {
+        p->scratch_used = scratch;
+        plan_latent_parts(p, a, from, to);
+    }
+    if (limit <= LATENT_ROWS)
+        return;
+    lcu_launch l = latent_launch(p, a, true);
+    uint32_t queries = a->pack;
+    for (a->pack = 1; a->pack < a->heads && a->pack < queries;)
+        a->pack *= 2;
+    a->max_splits = 1;
+    l.grid[0] = LCU_BLOCKS((a->heads + a->pack - 1) / a->pack);
+    l.grid[1] = LCU_PER(LCU_COUNT_ROWS, queries / a->pack);
+    l.grid[2] = LCU_BLOCKS(1);
+    l.from = LATENT_ROWS + 1;
+    l.to = UINT32_MAX;
+    lcu_emit(p, &l, a);
+}
+
 static void plan_rows(lcu_planner *p, lcu_attn_args *a)
 {
     uint32_t group = a->heads / a->kv_heads, i = 0;
     while (i < 3 && packs[i].heads < group)
         i++;
     uint32_t sets = a->kv_heads * ((group + packs[i].heads - 1) / packs[i].heads);
-    uint32_t limit = lcu_plan_rows(p, a->in.rows);
-    uint64_t rows = limit < SPLIT_ROWS ? limit : SPLIT_ROWS;
+    uint32_t limit = lcu_plan_rows(p, a->in.rows), most = SPLIT_ROWS;
+    while (most > 1 && most * a->heads > SPLIT_HEADS)
+        most /= 2;
+    uint64_t rows = limit < most ? limit : most;
     a->max_splits = (p->desc->context + LCU_ATTN_SPLIT - 1) / LCU_ATTN_SPLIT;
     a->partial =
         lcu_plan_scratch(p, rows * a->heads * a->max_splits * (a->v_dim + 2) * sizeof(float));
@@ -102,13 +185,13 @@ static void plan_rows(lcu_planner *p, lcu_attn_args *a)
                     .shared_bytes = fit_tile(a, packs[i].heads),
                     .ladder = a->in.rows,
                     .from = 1,
-                    .to = SPLIT_ROWS};
+                    .to = most};
     lcu_emit(p, &l, a);
     l.kernel = packs[i].walk;
     l.grid[2] = LCU_BLOCKS(1);
-    l.from = SPLIT_ROWS + 1;
+    l.from = most + 1;
     l.to = UINT32_MAX;
-    if (limit > SPLIT_ROWS)
+    if (limit > most)
         lcu_emit(p, &l, a);
 }
 
@@ -130,7 +213,13 @@ int32_t lcu_plan_attention(lcu_planner *p, const lm_attn *at, lcu_slot in, lcu_s
     if (at->v_dim > MOST_V_DIM)
         return lm_fail(LLM_E_UNSUPPORTED, "attention over heads of %u values; CUDA takes %u",
                        (unsigned)at->v_dim, (unsigned)MOST_V_DIM);
-    if (takes_prompt(p, &a))
+    uint32_t group = p->desc->network->caches[at->cache].group;
+    bool is_latent = p->desc->network->groups[group].kind == LM_CACHE_LATENT;
+    if (takes_latent(p, &a, is_latent)) {
+        plan_latent(p, &a);
+        return LLM_OK;
+    }
+    if (takes_prompt(p, &a) && !is_latent)
         plan_prompt(p, &a);
     plan_rows(p, &a);
     return LLM_OK;

@@ -94,6 +94,7 @@ enum {
     ALL,
     LATENT,
     LATENT_ALL,
+    LATENT_MANY,
     MLA
 };
 
@@ -119,7 +120,7 @@ static const shape shapes[] = {
              .softcap = 4,
              .alibi = 4,
              .sinks = true},
-    [LATENT] = {.heads = 3, .kv_heads = 1, .k_dim = 96, .v_dim = 64, .latent = true},
+    [LATENT] = {.heads = 2, .kv_heads = 1, .k_dim = 96, .v_dim = 64, .latent = true},
     [LATENT_ALL] = {.heads = 6,
                     .kv_heads = 1,
                     .k_dim = 64,
@@ -129,7 +130,8 @@ static const shape shapes[] = {
                     .alibi = 4,
                     .sinks = true,
                     .latent = true},
-    [MLA] = {.heads = 20, .kv_heads = 1, .k_dim = 576, .v_dim = 512, .latent = true},
+    [LATENT_MANY] = {.heads = 20, .kv_heads = 1, .k_dim = 96, .v_dim = 64, .latent = true},
+    [MLA] = {.heads = 4, .kv_heads = 1, .k_dim = 576, .v_dim = 512, .latent = true},
 };
 
 /* Queries of the wanted rows alone: attention runs for fewer rows than the run has. */
@@ -213,6 +215,7 @@ static const rig_case list[] = {
     ATTN(ALL),
     ATTN(LATENT),
     {"attn LATENT_ALL", build_attn, LATENT_ALL, LM_STEP_ATTN_PAGED, false, false, true},
+    {"attn LATENT_MANY", build_attn, LATENT_MANY, LM_STEP_ATTN_PAGED, false, false, true},
     {"attn MLA", build_attn, MLA, LM_STEP_ATTN_PAGED, false, false, true},
 };
 

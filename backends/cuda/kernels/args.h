@@ -184,19 +184,23 @@ typedef struct lcu_heads_args {
 /* attn_wide.cu: queries and two stages of keys and values, their barriers and marks. */
 #define LCU_ATTN_WIDE_BYTES(dim) ((dim) * ((dim) == 256 ? 768u : 1280u) + 64u + 1024u)
 
+/* attn_latent.cu: slots of a tile; bytes of a query or key in shared memory, whole lines of banks. */
+#define LCU_LATENT_SLOTS         32u
+#define LCU_LATENT_STRIDE(k_dim) (((k_dim) + 63) / 64 * 128)
+
 typedef struct lcu_attn_args {
     const lcu_run *run;
     lcu_slot in, out;
     lcu_cache_view cache;
     uint32_t heads, kv_heads, k_dim, v_dim, window;
     float scale, softcap, alibi;
-    const float *sinks; /* or NULL */
-    float *partial;     /* scratch, see the planner */
-    uint32_t *counters; /* zero between runs */
-    uint32_t max_splits;
-    uint32_t tile;      /* slots at once: 16, 32 or 64 */
-    uint32_t key_bytes; /* of a tile of keys in shared memory */
-    uint32_t pack;      /* attn_prompt: heads of a block, a power of two */
+    const float *sinks;  /* or NULL */
+    float *partial;      /* scratch, see the planner */
+    uint32_t *counters;  /* zero between runs */
+    uint32_t max_splits; /* attn_latent: parts of a row, 1: none */
+    uint32_t tile;       /* slots at once: 16, 32 or 64 */
+    uint32_t key_bytes;  /* of a tile of keys in shared memory */
+    uint32_t pack;       /* attn_prompt, attn_latent: heads of a block, a power of two */
     /* Sequences of so many rows or more are attn_prompt's, others are not; 0: none are. */
     uint32_t prompt_rows;
 } lcu_attn_args;

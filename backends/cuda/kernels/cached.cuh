@@ -110,4 +110,34 @@ LCU_DEV void lcu_cached8(const lcu_part &p, lcu_shared<uint8_t> head, uint32_t i
     }
 }
 
+/* As 16 bits each. */
+LCU_DEV uint4 lcu_pack8(const float v[8], bool bf16)
+{
+    uint32_t w[4];
+    for (uint32_t i = 0; i < 4; i++)
+        w[i] = bf16 ? lcu_pack_bf16(v[2 * i], v[2 * i + 1]) : lcu_pack_f16(v[2 * i], v[2 * i + 1]);
+    return make_uint4(w[0], w[1], w[2], w[3]);
+}
+
+/* Eight values of a head that is not of 16 bits. */
+LCU_DEV uint4 lcu_convert8(uint32_t format, const uint8_t *head, uint32_t i)
+{
+    float v[8];
+    if (format == LM_E4M3) {
+        uint2 w = *(const uint2 *)(head + i);
+        return make_uint4(lcu_halves_of_e4m3(w.x), lcu_halves_of_e4m3(w.x >> 16),
+                          lcu_halves_of_e4m3(w.y), lcu_halves_of_e4m3(w.y >> 16));
+    }
+    if (format == LM_F32) {
+        for (uint32_t j = 0; j < 8; j++)
+            v[j] = ((const float *)head)[i + j];
+    } else { /* Q8_0 */
+        const uint16_t *block = (const uint16_t *)(head + i / 32 * 34);
+        float d = lcu_from_f16(block[0]);
+        for (uint32_t j = 0; j < 8; j++)
+            v[j] = d * (float)(int8_t)(block[1 + (i % 32 + j) / 2] >> (j % 2 * 8));
+    }
+    return lcu_pack8(v, false);
+}
+
 #endif

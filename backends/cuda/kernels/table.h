@@ -109,6 +109,14 @@
     X(attn_prompt_128, lcu_attn_args, 128, 80, attn_prompt<128>)                                   \
     X(attn_prompt_256, lcu_attn_args, 128, 80, attn_prompt<256>)
 
+/* Over latent entries, for 16 and for 64 queries. */
+#define LCU_TABLE_ATTN_LATENT(X)                                                                   \
+    X(attn_latent_16_f16, lcu_attn_args, 128, 80, attn_latent<16, false>)                          \
+    X(attn_latent_64_f16, lcu_attn_args, 256, 80, attn_latent<64, false>)                          \
+    X(attn_latent_16_bf16, lcu_attn_args, 128, 80, attn_latent<16, true>)                          \
+    X(attn_latent_64_bf16, lcu_attn_args, 256, 80, attn_latent<64, true>)                          \
+    X(attn_latent_join, lcu_attn_args, 128, 80, attn_latent_join)
+
 #define LCU_TABLE_ATTN_WIDE(X)                                                                     \
     X(attn_wide_64_f16, lcu_attn_args, 384, 90, attn_wide<64, false>)                              \
     X(attn_wide_128_f16, lcu_attn_args, 384, 90, attn_wide<128, false>)                            \
@@ -141,6 +149,7 @@
     LCU_TABLE_ATTN(X)                                                                              \
     LCU_TABLE_ATTN_PROMPT(X)                                                                       \
     LCU_TABLE_ATTN_WIDE(X)                                                                         \
+    LCU_TABLE_ATTN_LATENT(X)                                                                       \
     LCU_TABLE_ORDER(X)                                                                             \
     LCU_TABLE_MOE(X)                                                                               \
     LCU_TABLE_STATE(X)                                                                             \
