@@ -67,6 +67,13 @@ static void many_rows_of_halves(void **state)
     many_rows_of(*state, LM_BF16);
 }
 
+/* What becomes halves on the way to them. */
+static void many_rows_of_bytes(void **state)
+{
+    many_rows_of(*state, LM_Q8_0);
+    many_rows_of(*state, LM_E4M3);
+}
+
 /* More still: what a device leaves to a library. */
 static void long_prompts(void **state)
 {
@@ -201,6 +208,8 @@ void suite_match(suite *s)
             suite_add(s, long_prompts, c, "long prompts", c->name);
         if (suite_fast && c->kind == LM_STEP_ATTN_PAGED)
             suite_add(s, many_rows_of_halves, c, "matches ref, many rows of halves", c->name);
+        if (suite_fast && strcmp(c->name, "attn WINDOW") == 0)
+            suite_add(s, many_rows_of_bytes, c, "matches ref, many rows of bytes", c->name);
         if (c->kind == LM_STEP_ATTN_PAGED) {
             suite_add(s, cache_types, c, "cache types", c->name);
             if (!c->whole && !c->brief)

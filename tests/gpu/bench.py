@@ -13,7 +13,7 @@ FORMATS = ["q4_k_m", "bf16", "q8_0", "f8_e4m3"]  # of models, the one that matte
 SIZES = {"q4_k_m": 4.9e9, "bf16": 16.1e9, "q8_0": 8.6e9, "f8_e4m3": 8.2e9}
 DEPTHS, PROMPTS = [0, 2048, 32768], [512, 2048, 8192]
 VULKAN = {"formats": ["q4_k_m", "q8_0", "bf16"], "depths": [0], "prompts": [512, 2048]}
-MATRICES, CACHES = ["bf16", "q8_0", "q4_k", "q6_k", "f8_e4m3"], ["f16", "q8_0", "f8_e4m3"]
+MATRICES, CACHES = ["bf16", "q8_0", "q4_k", "q6_k", "f8_e4m3"], ["f16", "q8_0", "e4m3"]
 # Parts in order of importance: seconds that each takes, as far as can be said beforehand, and may take.
 PARTS = {"models": (150, 260), "attention": (25, 60), "matrices": (60, 120), "vulkan": (60, 120), "torch": (70, 120)}
 LEAST = 10  # seconds left that a part is begun with
