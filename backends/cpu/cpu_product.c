@@ -220,6 +220,7 @@ typedef struct part {
     uint32_t first, count; /* of the weight rows */
     uint8_t *panel;
     const uint8_t *next; /* weights that are read afterwards, or NULL */
+    uint32_t done;       /* places of the group that are multiplied */
 } part;
 
 /* Many rows in f32. */
@@ -297,9 +298,12 @@ static void multiply_unpacked(const part *t, uint32_t count, const void *const *
         multiply_turned(t, count, x, n, out, at);
         return;
     }
-    if (t->p->int8 != NULL)
-        t->p->int8->matmul(t->panel, count, x, n, t->p->cols, out, at);
-    else
+    if (t->p->int8 != NULL) {
+        size_t all = t->next == NULL ? 0 : t->count * t->p->w->row_bytes;
+        size_t from = all * t->done / t->g->count, end = all * (t->done + n) / t->g->count;
+        t->p->int8->matmul(t->panel, count, x, n, t->p->cols, out, at,
+                           t->next == NULL ? NULL : t->next + from, end - from);
+    } else
         t->b->d->k.f32_matmul((const float *)(const void *)t->panel, t->p->cols + (size_t)PANEL_GAP,
                               count, (const float *const *)x, n, t->p->cols, out, at);
 }
@@ -323,10 +327,12 @@ static void multiply_in_place(const part *t, const void *const *x, uint32_t n, f
 static void multiply_in_pieces(const part *t, const void *const *x, float *const *out, size_t at)
 {
     uint32_t step = t->p->int8 != NULL ? t->b->d->k.int8.panel_rows : 1;
+    part piece = *t;
+    piece.next = NULL;
     for (uint32_t i = 0; i < t->count; i += step) {
         uint32_t count = t->count - i < step ? t->count - i : step;
         unpack(t, t->first + i, count);
-        multiply_unpacked(t, count, x, 1, out, at + i);
+        multiply_unpacked(&piece, count, x, 1, out, at + i);
     }
 }
 
@@ -375,7 +381,7 @@ static void run_single(const lcpu_batch *b, const lcpu_product *p, const lcpu_gr
 {
     for (; first < end; first += p->part_rows) {
         uint32_t count = end - first < p->part_rows ? end - first : p->part_rows;
-        part t = {b, p, g, first, count, panel, next};
+        part t = {b, p, g, first, count, panel, next, 0};
         if (first + count < end)
             t.next = lhost_weight_row(p->w, g->matrix, first + count);
         prepare(&t);
@@ -399,7 +405,7 @@ static void keep(const lcpu_batch *b, float *const values[2], uint32_t place, ui
 }
 
 static void run_pair(const lcpu_batch *b, uint32_t group, uint32_t first, uint32_t end,
-                     uint32_t worker, const uint8_t *next)
+                     uint32_t worker, const uint8_t *const next[2])
 {
     const lcpu_group *g = &b->p[0].groups[group];
     uint32_t n = b->pair->n, rows = b->p[0].part_rows, count = end - first;
@@ -408,17 +414,19 @@ static void run_pair(const lcpu_batch *b, uint32_t group, uint32_t first, uint32
     float *out[2][PAIR_PLACES];
     part t[2];
     for (uint32_t i = 0; i < n; i++, panel += b->p[0].panel_bytes) {
-        t[i] = (part){b, &b->p[i], g, first, count, panel, next};
-        if (i + 1 < n)
-            t[i].next = lhost_weight_row(b->p[i + 1].w, g->matrix, first);
+        t[i] = (part){b, &b->p[i], g, first, count, panel, next[i], 0};
+        if (in_place(&t[i])) /* one after the other, where others are unpacked before */
+            t[i].next = i + 1 < n ? lhost_weight_row(b->p[i + 1].w, g->matrix, first) : next[0];
         prepare(&t[i]);
         for (uint32_t k = 0; k < PAIR_PLACES; k++)
             out[i][k] = values + ((size_t)i * PAIR_PLACES + k) * rows;
     }
     for (uint32_t done = 0; done < g->count; done += PAIR_PLACES) {
         uint32_t here = g->count - done < PAIR_PLACES ? g->count - done : PAIR_PLACES;
-        for (uint32_t i = 0; i < n; i++)
+        for (uint32_t i = 0; i < n; i++) {
+            t[i].done = done;
             multiply(&t[i], b->p[i].x + g->first + done, here, out[i], 0);
+        }
         for (uint32_t k = 0; k < here; k++) {
             float *const both[2] = {out[0][k], out[1][k]};
             keep(b, both, g->first + done + k, first, count);
@@ -448,32 +456,33 @@ static const lcpu_product *product_of(const lcpu_batch *b, uint32_t *task)
     return p;
 }
 
-static const uint8_t *weights_of(const lcpu_batch *b, uint32_t task)
+/* `half`: of a pair's products the first or the second. */
+static const uint8_t *weights_of(const lcpu_batch *b, uint32_t task, uint32_t half)
 {
-    if (task >= tasks_of(b))
+    if (task >= tasks_of(b) || (half > 0 && (b->pair == NULL || half >= b->n)))
         return NULL;
-    const lcpu_product *p = product_of(b, &task);
+    const lcpu_product *p = product_of(b, &task) + half;
     uint32_t tiles = tiles_of(p);
     return lhost_weight_row(p->w, p->groups[task / tiles].matrix, task % tiles * p->task_rows);
 }
 
 /* What whoever does a task does next, if nobody steals it: the next one, or at the end of a share
  * the first of that share in the job that follows. */
-static const uint8_t *weights_after(const lcpu_batch *b, uint32_t task)
+static const uint8_t *weights_after(const lcpu_batch *b, uint32_t task, uint32_t half)
 {
     const lcpu_team *team = b->d->team;
     uint32_t count = tasks_of(b), share = lcpu_team_share(team, count, task);
     if (task + 1 < lcpu_team_start(team, count, share + 1))
-        return weights_of(b, task + 1);
+        return weights_of(b, task + 1, half);
     if (b->then == NULL)
         return NULL;
-    return weights_of(b->then, lcpu_team_start(team, tasks_of(b->then), share));
+    return weights_of(b->then, lcpu_team_start(team, tasks_of(b->then), share), half);
 }
 
 static void run_task(void *arg, uint32_t task, uint32_t worker)
 {
     const lcpu_batch *b = arg;
-    const uint8_t *next = weights_after(b, task);
+    const uint8_t *next[2] = {weights_after(b, task, 0), weights_after(b, task, 1)};
     const lcpu_product *p = product_of(b, &task);
     uint32_t tiles = tiles_of(p), first = task % tiles * p->task_rows;
     uint32_t end = first + p->task_rows < p->w->rows ? first + p->task_rows : p->w->rows;
@@ -481,7 +490,7 @@ static void run_task(void *arg, uint32_t task, uint32_t worker)
         run_pair(b, task / tiles, first, end, worker, next);
     else
         run_single(b, p, &p->groups[task / tiles], first, end, b->panels + worker * b->panel_bytes,
-                   next);
+                   next[0]);
 }
 
 void lcpu_batch_run(lcpu_batch *b)

@@ -59,8 +59,8 @@ static void conv_row(const conv_job *j, const float *taps, const float *rows, co
         out[c] = j->bias == NULL ? 0 : j->bias[c];
     for (uint32_t k = 0; k < conv->kernel; k++) {
         const float *x = past(conv, rows, state, i, conv->kernel - 1 - k);
-        for (uint32_t c = first; x != NULL && c < end; c++)
-            out[c] += taps[k * CHANNELS + (c - first)] * x[c];
+        if (x != NULL)
+            lcpu_of(j->r)->k.mac(taps + (size_t)k * CHANNELS, x + first, out + first, end - first);
     }
     lcpu_of(j->r)->k.act(conv->act, out + first, NULL, out + first, end - first);
 }

@@ -173,7 +173,7 @@ static void multiply_tile(const work *j, uint32_t first)
         j->int8->direct(file, j->stride, n_w, j->x, j->n_x, j->cols, j->out, first, next);
     } else if (j->int8 != NULL) {
         j->int8->unpack(file, j->stride, n_w, j->cols, j->panels);
-        j->int8->matmul(j->panels, n_w, j->x, j->n_x, j->cols, j->out, first);
+        j->int8->matmul(j->panels, n_w, j->x, j->n_x, j->cols, j->out, first, NULL, 0);
     } else if (j->half != NULL && j->n_x <= j->half_most) {
         j->half(file, j->stride, n_w, x, j->n_x, j->cols, j->out, first, next);
     } else {

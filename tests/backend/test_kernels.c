@@ -285,7 +285,7 @@ static void check_int8(const lcpu_kernels *k, const lm_format *f, uint32_t cols,
         rows[i] = acts + i * row_bytes;
         outs[i] = out[i];
     }
-    int8->matmul(panel, W, rows, n_x, cols, outs, 1);
+    int8->matmul(panel, W, rows, n_x, cols, outs, 1, panel, 1000);
     for (uint32_t i = 0; i < n_x; i++) {
         quantised(x + (size_t)i * cols, cols, back);
         for (uint32_t o = 0; o < W; o++) {
@@ -353,7 +353,7 @@ static void multiply_one(const lcpu_kernels *k, const one_case *c, bool direct, 
     if (direct)
         int8->direct(file, stride, n_w, rows, n_x, c->cols, outs, 0, file);
     else
-        int8->matmul(panel, n_w, rows, n_x, c->cols, outs, 0);
+        int8->matmul(panel, n_w, rows, n_x, c->cols, outs, 0, NULL, 0);
     test_unfence(panel, panel_bytes(k, int8, n_w, c->cols));
     test_unfence(acts, n_x * bytes), test_unfence(file, (n_w * stride) | 1);
 }
@@ -421,7 +421,7 @@ static void int8_spreads_wrong_numbers(void **state)
             const void *rows = act;
             int8->unpack(file, sizeof file, 1, 64, panel);
             k.int8.quantise(x, 64, act);
-            int8->matmul(panel, 1, &rows, 1, 64, &outs, 0);
+            int8->matmul(panel, 1, &rows, 1, 64, &outs, 0, NULL, 0);
             assert_true(isnan(out));
             test_unfence(panel, panel_bytes(&k, int8, 1, 64)), free(act);
         }
@@ -446,7 +446,7 @@ static void int8_extremes(void **state)
             const void *rows = act;
             int8->unpack((const uint8_t *)&w, sizeof w, 1, 32, panel);
             k.int8.quantise(x, 32, act);
-            int8->matmul(panel, 1, &rows, 1, 32, &outs, 0);
+            int8->matmul(panel, 1, &rows, 1, 32, &outs, 0, NULL, 0);
             assert_true(out == 32.0f * 127 * (float)w.q[0]);
             test_unfence(panel, panel_bytes(&k, int8, 1, 32)), free(act);
         }

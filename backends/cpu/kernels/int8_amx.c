@@ -4,6 +4,7 @@
  * blocks go through memory to where they are scaled. */
 #include "backends/cpu/kernels/int8_avx512.h"
 
+#include "backends/cpu/kernels/ahead.h"
 #include "backends/cpu/kernels/amx.h"
 
 #define RUN       8u /* for each of two panels: they stay in the first cache */
@@ -31,6 +32,8 @@ typedef struct step {
     uint32_t blocks;      /* of 32 columns */
     bool first;           /* sums start from zero */
     const uint8_t *next;  /* as `panel`, what will be wanted then */
+    lcpu_ahead *ahead;    /* of other weights */
+    size_t share;         /* that is fetched with eight rows and a block */
     float *const *out;
     uint32_t n_x; /* of the sixteen whose results are wanted */
     size_t at;
@@ -156,6 +159,7 @@ INLINE void scale_run(const step *s, int kind, uint32_t row, uint32_t P, const u
         add_block(s, kind, line, sums, &x, P, acc);
         for (uint32_t i = 0; i < LINES(kind); i++)
             _mm_prefetch((const char *)next + i * LINE, _MM_HINT_T0);
+        lcpu_ahead_fetch(s->ahead, s->share);
         line += LINES(kind) * LINE;
         next += LINES(kind) * LINE;
         sums += TILE;
@@ -211,13 +215,17 @@ INLINE void multiply_panels(const step *s, int kind, uint32_t P, uint8_t *sums)
 }
 
 INLINE void multiply_group(int kind, const uint8_t *panels, uint32_t n_w, const group *g,
-                           uint32_t k, size_t at)
+                           uint32_t k, size_t at, lcpu_ahead *ahead, size_t share)
 {
     _Alignas(64) uint8_t sums[PANELS * RUN * TILE];
     _Alignas(64) act_block copy[SIDE][RUN];
     uint32_t blocks = k / BLOCK, n = (n_w + ROWS - 1) / ROWS;
     size_t block_bytes = LINES(kind) * LINE;
-    step s = {.stride = blocks * block_bytes, .out = g->out, .n_x = g->n_x};
+    step s = {.stride = blocks * block_bytes,
+              .ahead = ahead,
+              .share = share,
+              .out = g->out,
+              .n_x = g->n_x};
     for (uint32_t b = 0; b < blocks; b += RUN) {
         s.blocks = blocks - b < RUN ? blocks - b : RUN;
         s.first = b == 0;
@@ -237,24 +245,31 @@ INLINE void multiply_group(int kind, const uint8_t *panels, uint32_t n_w, const 
 }
 
 INLINE void multiply(int kind, const void *panels, uint32_t n_w, const void *const *x, uint32_t n_x,
-                     uint32_t k, float *const *out, size_t at)
+                     uint32_t k, float *const *out, size_t at, const uint8_t *next,
+                     size_t next_bytes)
 {
     uint32_t rest = n_x % SIDE <= REST ? n_x % SIDE : 0;
+    uint32_t pairs = (n_w + PANELS * ROWS - 1) / (PANELS * ROWS);
+    size_t turns = (size_t)(n_x - rest + SIDE - 1) / SIDE * pairs * (k / BLOCK) * (SIDE / HALF);
+    lcpu_ahead ahead = lcpu_ahead_of(next, next_bytes);
+    size_t share = turns == 0 ? 0 : next_bytes / turns;
     configure();
     for (uint32_t i = 0; i + rest < n_x; i += SIDE) {
         group g = group_of(x + i, out + i, n_x - i < SIDE ? n_x - i : SIDE);
-        multiply_group(kind, panels, n_w, &g, k, at);
+        multiply_group(kind, panels, n_w, &g, k, at, &ahead, share);
     }
     tiles_end();
     if (rest != 0)
-        lcpu_avx512_panels[kind](panels, n_w, x + n_x - rest, rest, k, out + n_x - rest, at);
+        lcpu_avx512_panels[kind](panels, n_w, x + n_x - rest, rest, k, out + n_x - rest, at, NULL,
+                                 0);
 }
 
 #define MATMUL(name, kind)                                                                         \
     static void matmul_##name(const void *panels, uint32_t n_w, const void *const *x,              \
-                              uint32_t n_x, uint32_t k, float *const *out, size_t at)              \
+                              uint32_t n_x, uint32_t k, float *const *out, size_t at,              \
+                              const uint8_t *next, size_t next_bytes)                              \
     {                                                                                              \
-        multiply(kind, panels, n_w, x, n_x, k, out, at);                                           \
+        multiply(kind, panels, n_w, x, n_x, k, out, at, next, next_bytes);                         \
     }
 
 MATMUL(plain, LCPU_PLAIN)

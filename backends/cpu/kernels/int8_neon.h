@@ -103,8 +103,10 @@ INLINE void store_rows(const tile_of *t, uint32_t r, float32x4_t low, float32x4_
 /* `tile` has the sizes 4, 2 and 1 of activation rows. */
 #define MATMUL(name, kind)                                                                         \
     static void matmul_##name(const void *panels, uint32_t n_w, const void *const *x,              \
-                              uint32_t n_x, uint32_t k, float *const *out, size_t at)              \
+                              uint32_t n_x, uint32_t k, float *const *out, size_t at,              \
+                              const uint8_t *next, size_t next_bytes)                              \
     {                                                                                              \
+        (void)next, (void)next_bytes;                                                              \
         for (uint32_t o = 0; o < n_w; o += ROWS) {                                                 \
             tile_of t = {.panel = (const panel_block *)panels + (size_t)o / ROWS * (k / BLOCK),    \
                          .x = (const act_block *const *)x,                                         \

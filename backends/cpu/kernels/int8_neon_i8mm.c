@@ -100,8 +100,7 @@ void lcpu_fill_neon_i8mm(lcpu_kernels *k)
     const struct {
         void (*unpack)(const uint8_t *from, size_t stride, uint32_t n_w, uint32_t cols,
                        void *panels);
-        void (*matmul)(const void *panels, uint32_t n_w, const void *const *x, uint32_t n_x,
-                       uint32_t cols, float *const *out, size_t at);
+        lcpu_panels_fn matmul;
     } formats[] = {LCPU_INT8_FORMATS(FORMAT)};
     for (size_t i = 0; i < sizeof formats / sizeof formats[0]; i++) {
         k->int8.formats[i].unpack = formats[i].unpack;

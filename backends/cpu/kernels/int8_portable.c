@@ -110,8 +110,10 @@ static float dot(const block *w, const block *x, uint32_t blocks, int kind)
 
 #define MATMUL(name, kind)                                                                         \
     static void matmul_##name(const void *panels, uint32_t n_w, const void *const *x,              \
-                              uint32_t n_x, uint32_t k, float *const *out, size_t at)              \
+                              uint32_t n_x, uint32_t k, float *const *out, size_t at,              \
+                              const uint8_t *next, size_t next_bytes)                              \
     {                                                                                              \
+        (void)next, (void)next_bytes;                                                              \
         const block *row = panels;                                                                 \
         uint32_t blocks = k / BLOCK;                                                               \
         for (uint32_t i = 0; i < n_x; i++)                                                         \

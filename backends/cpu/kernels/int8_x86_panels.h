@@ -5,6 +5,7 @@
 #ifndef LM_BACKENDS_CPU_KERNELS_INT8_X86_PANELS_H
 #define LM_BACKENDS_CPU_KERNELS_INT8_X86_PANELS_H
 
+#include "backends/cpu/kernels/ahead.h"
 #include "backends/cpu/kernels/int8_x86.h"
 
 #define RUN_COLUMNS 512u
@@ -26,7 +27,9 @@ typedef struct panels_of {
     uint32_t first, blocks;
     float *const *out;
     size_t at;
-    uint32_t last; /* rows that are there in the last panel */
+    uint32_t last;     /* rows that are there in the last panel */
+    lcpu_ahead *ahead; /* of other weights */
+    size_t share;      /* that is fetched with a block of a tile */
 } panels_of;
 
 /* Columns that share the scale in register `scales` of the block. */
@@ -75,6 +78,8 @@ INLINE void tile(const reader *f, const panels_of *t, uint32_t P, uint32_t X)
     for (uint32_t b = 0; b < t->blocks; b++, line += LINES(f->kind) * LINE) {
         EACH (r, X)
             _mm_prefetch((const char *)(next[r] + b), _MM_HINT_T0);
+        if (X == TILE_X)
+            lcpu_ahead_fetch(t->ahead, t->share);
         add_columns(f, line, t->stride, x, b, 0, 8 / SCALES(f->kind), 8, P, X, acc);
         if (f->kind == LCPU_HALVES)
             add_columns(f, line, t->stride, x, b, 4, 4, 8 + SCALE_VECTORS, P, X, acc);
@@ -100,10 +105,13 @@ INLINE void rows_of(const reader *f, panels_of t, uint32_t n_x, uint32_t P)
 }
 
 INLINE void multiply(const reader *f, const void *panels, uint32_t n_w, const void *const *x,
-                     uint32_t n_x, uint32_t k, float *const *out, size_t at)
+                     uint32_t n_x, uint32_t k, float *const *out, size_t at, lcpu_ahead ahead,
+                     size_t ahead_bytes)
 {
     uint32_t blocks = k / BLOCK, step = RUN_COLUMNS / BLOCK;
     size_t block_bytes = LINES(f->kind) * LINE;
+    uint32_t tiles = (n_w + TILE_P * ROWS - 1) / (TILE_P * ROWS) * ((n_x + TILE_X - 1) / TILE_X);
+    size_t share = ahead_bytes / ((size_t)tiles * blocks);
     for (uint32_t o = 0; o < n_w;) {
         uint32_t left = (n_w - o + ROWS - 1) / ROWS, P = left < TILE_P ? 1 : TILE_P;
         uint32_t rows = n_w - o < P * ROWS ? n_w - o : P * ROWS;
@@ -111,6 +119,8 @@ INLINE void multiply(const reader *f, const void *panels, uint32_t n_w, const vo
                        .x = (const act_block *const *)x,
                        .out = out,
                        .at = at + o,
+                       .ahead = &ahead,
+                       .share = share,
                        .last = rows - (P - 1) * ROWS};
         for (; t.first < blocks; t.first += step) {
             t.blocks = blocks - t.first < step ? blocks - t.first : step;
@@ -126,9 +136,11 @@ INLINE void multiply(const reader *f, const void *panels, uint32_t n_w, const vo
 
 #define MATMUL(name, reader)                                                                       \
     static void matmul_##name(const void *panels, uint32_t n_w, const void *const *x,              \
-                              uint32_t n_x, uint32_t k, float *const *out, size_t at)              \
+                              uint32_t n_x, uint32_t k, float *const *out, size_t at,              \
+                              const uint8_t *next, size_t next_bytes)                              \
     {                                                                                              \
-        multiply(reader, panels, n_w, x, n_x, k, out, at);                                         \
+        multiply(reader, panels, n_w, x, n_x, k, out, at, lcpu_ahead_of(next, next_bytes),         \
+                 next_bytes);                                                                      \
     }
 
 /* For sets whose products need no more of a reader than its kind. */

@@ -47,9 +47,11 @@ typedef void (*lcpu_half_fn)(const uint8_t *w, size_t stride, uint32_t n_w, cons
                              uint32_t n_x, uint32_t k, float *const *out, size_t at,
                              const uint8_t *next);
 
-/* The same for panels and rows of activations of the int8 family. */
+/* The same for panels and rows of activations of the int8 family. Meanwhile the `next_bytes` at `next`
+ * may be fetched, unless that is NULL. */
 typedef void (*lcpu_panels_fn)(const void *panels, uint32_t n_w, const void *const *x, uint32_t n_x,
-                               uint32_t k, float *const *out, size_t at);
+                               uint32_t k, float *const *out, size_t at, const uint8_t *next,
+                               size_t next_bytes);
 
 /* A format of the int8 family: `k` is a multiple of 32, `from` are rows of the file, `stride` bytes
  * apart. Rows of weights are unpacked into panels of `panel_rows` (see lcpu_int8) that lie one
@@ -153,6 +155,8 @@ typedef struct lcpu_kernels {
     void (*act)(uint32_t act, const float *x, const float *factor, float *out, size_t n);
     void (*softcap)(const float *x, float scale, float cap, float *out, size_t n);
     void (*exp)(const float *x, float minus, float *out, size_t n); /* exp(x - minus) */
+    /* sum = mac(x, y, sum) */
+    void (*mac)(const float *restrict x, const float *restrict y, float *restrict sum, size_t n);
     /* to * a + from * b, each product rounded */
     void (*blend)(float *restrict to, float a, const float *restrict from, float b, size_t n);
     uint64_t used; /* features of the sets that filled the tables */

@@ -22,24 +22,26 @@ static void scan_rest(const lcpu_scan_token *s, float *h, float push, uint32_t f
 INLINE void scan_tile(const lcpu_scan_token *s, uint32_t row, uint32_t R)
 {
     lanes sum[SCAN_R], push[SCAN_R], decay = lanes_set(s->decay);
-    float *h = s->h + (size_t)row * s->state;
-    uint32_t i = 0;
+    /* Stores might change what `s` points to, as far as compilers know. */
+    const float *from = s->b, *to = s->c;
+    uint32_t state = s->state, i = 0;
+    float *h = s->h + (size_t)row * state;
     EACH (r, R) {
         sum[r] = lanes_zero();
         push[r] = lanes_set(s->dt * s->x[row + r]);
     }
-    for (; i + LANES <= s->state; i += LANES) {
-        lanes b = lanes_load(s->b + i), c = lanes_load(s->c + i);
+    for (; i + LANES <= state; i += LANES) {
+        lanes b = lanes_load(from + i), c = lanes_load(to + i);
         EACH (r, R) {
-            float *at = h + (size_t)r * s->state + i;
+            float *at = h + (size_t)r * state + i;
             lanes now = lanes_mac(push[r], b, lanes_mul(lanes_load(at), decay));
             lanes_store(at, now);
             sum[r] = lanes_mac(now, c, sum[r]);
         }
     }
     EACH (r, R) {
-        if (i < s->state)
-            scan_rest(s, h + (size_t)r * s->state, s->dt * s->x[row + r], i, &sum[r]);
+        if (i < state)
+            scan_rest(s, h + (size_t)r * state, s->dt * s->x[row + r], i, &sum[r]);
         s->y[row + r] = lanes_reduce(sum[r]);
     }
 }

@@ -68,12 +68,20 @@ static void values_blend(float *restrict to, float a, const float *restrict from
         to[i] = to[i] * a + from[i] * b;
 }
 
+static void values_mac(const float *restrict x, const float *restrict y, float *restrict sum,
+                       size_t n)
+{
+    for (size_t i = 0; i < n; i++)
+        sum[i] = LCPU_MAC(x[i], y[i], sum[i]);
+}
+
 static void values_fill(lcpu_kernels *k)
 {
     k->act = values_act;
     k->softcap = values_softcap;
     k->exp = values_exp;
     k->blend = values_blend;
+    k->mac = values_mac;
 }
 
 #endif
