@@ -7,7 +7,11 @@
  * output's maximum.
  * coarse: activations rounded to int8, 1 / 254 of a block's largest, averaged over a row; or to
  * bfloat16, 1 / 512 of each.
- * fast: operands rounded to 8 bits of bfloat16 at worst; 0: as the others. */
+ * fast: operands rounded to 8 bits of bfloat16 at worst; 0: as the others.
+ *
+ * What is not 0 is at least 1.5 times the largest difference that draw_tolerances.py found: of 20
+ * seeds on the CPU, and of 8 with fast numerics in the emulation of CUDA for attention and some
+ * models, of one for all cases. So new random numbers need no other table. */
 enum { EXACT, COARSE, FAST, N_COLUMNS };
 
 static const struct {
@@ -32,13 +36,12 @@ static const struct {
     {LM_STEP_ROUTE_TOPK, {1e-6, 0, 0}},
     {LM_STEP_COMBINE, {1e-6, 0, 0}},
     {LM_STEP_ROPE, {5e-7, 0, 0}},
-    {LM_STEP_KV_APPEND, {5e-6, 5e-6, 1e-2}},  /* seen through attention */
-    {LM_STEP_ATTN_PAGED, {5e-6, 5e-6, 1e-2}}, /* both read the same rounded cache */
+    {LM_STEP_KV_APPEND, {6e-6, 6e-6, 1.8e-2}},  /* seen through attention */
+    {LM_STEP_ATTN_PAGED, {6e-6, 6e-6, 1.8e-2}}, /* both read the same rounded cache */
     {LM_STEP_CONV_STATE, {1e-6, 0, 0}},
     {LM_STEP_SCAN_STATE, {2e-6, 0, 0}}, /* errors of the state add up over tokens */
     {LM_STEP_POOL, {1e-6, 0, 0}},
-    {LM_STEP_HEAD,
-     {5e-6, 1.9e-2, 3e-2}}, /* whole models of two layers, random weights of any format */
+    {LM_STEP_HEAD, {5e-6, 3.8e-2, 3.8e-2}}, /* two layers, random weights of any format */
 };
 
 /* The largest differences met, by row and column of the table. */

@@ -15,7 +15,7 @@ DEPTHS, PROMPTS = [0, 2048, 32768], [512, 2048, 8192]
 VULKAN = {"formats": ["q4_k_m", "q8_0", "bf16"], "depths": [0], "prompts": [512, 2048]}
 MATRICES, CACHES = ["bf16", "q8_0", "q4_k", "q6_k", "f8_e4m3"], ["f16", "q8_0", "e4m3"]
 # Parts in order of importance: seconds that each takes, as far as can be said beforehand, and may take.
-PARTS = {"models": (150, 260), "attention": (25, 60), "matrices": (60, 120), "vulkan": (60, 120), "torch": (70, 120)}
+PARTS = {"models": (150, 260), "attention": (25, 60), "matrices": (40, 120), "vulkan": (60, 120), "torch": (70, 120)}
 LEAST = 10  # seconds left that a part is begun with
 # (test, format, wanted share or ratio), from the aims of the backends
 GOALS = [("decode at 0", "bf16", 0.85), ("decode at 0", "f8_e4m3", 0.85), ("decode at 0", "q8_0", 0.85), ("decode at 0", "q4_k_m", 0.85),
@@ -148,9 +148,10 @@ class Bench:
             self.note(f"Vulkan left out: {why}")
             return
         say(f"Vulkan on {why}")
+        prompts, depths = ([16], [0]) if self.small else (VULKAN["prompts"], VULKAN["depths"])
         for form in VULKAN["formats"]:
             if form in self.formats():
-                self.bench_model("vulkan", folder, form, VULKAN["prompts"], VULKAN["depths"], limit / 2)
+                self.bench_model("vulkan", folder, form, prompts, depths, limit / 2)
 
     def part_torch(self, limit):
         command = [sys.executable, ROOT / "tests/gpu/bench_torch.py", *(["--small"] if self.small else [])]
