@@ -56,6 +56,7 @@ static void test_saved__goes_on(void **state)
         }
     check_goes_on((setting){.devices = "ref", .cache = "f32"}, 33);
     check_goes_on((setting){.devices = "cpu", .cache = "bf16"}, 33);
+    check_goes_on((setting){.devices = "cpu", .cache = "e4m3"}, 33);
 }
 
 /* Other pages: the ids are enough. */

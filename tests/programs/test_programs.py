@@ -289,7 +289,8 @@ class Judging(Case):
 
     def test_logits_know_the_cache(self):
         whole = self.logits()
-        self.assertFalse(self.logits("--cache", "f16") == whole)
+        halves, bytes_ = self.logits("--cache", "f16"), self.logits("--cache", "e4m3")
+        self.assertEqual(len({whole, halves, bytes_}), 3)
         self.assertTrue(self.logits("--cache", "f32") == whole)
         self.refuses(1, "llm-logits", model(), "--tokens", "1", "--out", scratch("x"), "--cache", "f7",
                      says="f7")
