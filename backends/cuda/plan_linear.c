@@ -13,6 +13,9 @@
 #define LIBRARY_BYTES ((uint64_t)32 << 20) /* its workspace */
 #define STAGES        (3u * 32768u)        /* shared memory of tiles_many */
 #define TILES         4u
+#define LEAST_CHUNKS  2u /* of a split, see wide.cu */
+#define MOST_SPLITS   8u
+#define SPLIT_TILES   4u  /* of activations: longer runs are not split */
 #define TILES_FEW     64u /* rows of activations up to which tiles_few is used */
 
 /* --- kernels by layout ---------------------------------------------------------------------------- */
@@ -106,17 +109,39 @@ static void plan_gemv(lcu_planner *p, const lcu_product *pr, uint32_t from, uint
     lcu_emit(p, &l, &a);
 }
 
+/* Splits of the columns for a launch of so many blocks: as many as there are processors for. */
+static uint32_t splits_for(const lcu_planner *p, uint32_t blocks, uint32_t chunks)
+{
+    uint32_t splits = p->device->properties.processors / blocks, most = chunks / LEAST_CHUNKS;
+    splits = splits < most ? splits : most;
+    return splits < 2 ? 1 : splits < MOST_SPLITS ? splits : MOST_SPLITS;
+}
+
+/* A launch by warpgroups for each number of tiles whose blocks would leave processors idle, then one for all
+ * longer runs, up to `to` rows. */
+static void plan_wide(lcu_planner *p, lcu_tiles_args *a, lcu_launch l, uint32_t to)
+{
+    uint32_t positions = tiles[TILES_WIDE].positions, most = lcu_plan_rows(p, l.ladder);
+    for (uint32_t n = 1; l.from <= most && l.from <= to; n++) {
+        uint32_t blocks = n * l.grid[0].times;
+        uint32_t splits = n > SPLIT_TILES ? 1 : splits_for(p, blocks, a->x.chunks);
+        l.grid[2] = LCU_BLOCKS(splits);
+        l.to = splits == 1 || n * positions > to ? to : n * positions;
+        lcu_emit(p, &l, a);
+        if (l.to == ANY)
+            break;
+        l.from = l.to + 1;
+    }
+}
+
 /* Part `i` for more rows, up to `to`, its activations packed. */
-static void plan_part(lcu_planner *p, const lcu_product *pr, uint32_t i, lcu_slot out, lcu_x16 x,
-                      uint32_t to)
+static void plan_part(lcu_planner *p, const lcu_product *pr, uint32_t i, const lcu_tiles_args *all,
+                      lcu_slot out, uint32_t to)
 {
     const lcu_weight_view *w = &pr->linear[i].w;
-    lcu_tiles_args a = {.run = p->run,
-                        .in = pr->in,
-                        .out = out,
-                        .linear = pr->linear[i],
-                        .residual = pr->residual,
-                        .x = x};
+    lcu_tiles_args a = *all;
+    a.out = out;
+    a.linear = pr->linear[i];
     const uint32_t kinds[3] = {0, 1, tiles_for_many(p)};
     for (uint32_t rung = 0; rung < 3; rung++) {
         uint32_t k = kinds[rung];
@@ -127,7 +152,9 @@ static void plan_part(lcu_planner *p, const lcu_product *pr, uint32_t i, lcu_slo
                         .ladder = pr->in.rows,
                         .from = rung == 0 ? FEW_ROWS + 1 : tiles[rung - 1].positions + 1,
                         .to = rung == 2 ? to : tiles[rung].positions};
-        if (l.from <= lcu_plan_rows(p, pr->in.rows))
+        if (k == TILES_WIDE)
+            plan_wide(p, &a, l, to);
+        else if (l.from <= lcu_plan_rows(p, pr->in.rows))
             lcu_emit(p, &l, &a);
     }
 }
@@ -159,8 +186,15 @@ static void plan_tiles(lcu_planner *p, const lcu_product *pr, const lcu_slot *ou
                           .used = 1,
                           .bf16 = pr->linear[0].w.layout == LCU_LAYOUT_BF16};
     plan_pack(p, &pack, to);
+    lcu_tiles_args a = {.run = p->run, .in = pr->in, .residual = pr->residual, .x = pack.x};
+    if (tiles_for_many(p) == TILES_WIDE &&
+        most > TILES_FEW) { /* one part after the other uses it */
+        uint32_t blocks = p->device->properties.processors;
+        a.partial = lcu_plan_scratch(p, (uint64_t)blocks * LCU_WIDE_TILE * sizeof(float));
+        a.arrived = lcu_plan_kept(p, blocks * LCU_WIDE_WARPS * sizeof(uint32_t));
+    }
     for (uint32_t i = 0; i < pr->parts; i++)
-        plan_part(p, pr, i, out[i], pack.x, to);
+        plan_part(p, pr, i, &a, out[i], to);
 }
 
 /* --- by the library ----------------------------------------------------------------------------------- */

@@ -16,6 +16,7 @@
 #define LCU_APART       static
 #define LCU_CONST_TABLE static const
 #define LCU_UNROLL
+#define LCU_ROLLED
 
 struct uint2 {
     uint32_t x, y;

@@ -287,6 +287,9 @@ typedef struct lcu_pack_args {
 
 #define LCU_WIDE_BYTES 196608u /* of shared memory for activations, wide.cu; then 128 of barriers */
 
+#define LCU_WIDE_TILE  32768u /* results of a block */
+#define LCU_WIDE_WARPS 8u
+
 typedef struct lcu_tiles_args {
     const lcu_run *run;
     lcu_slot in, out;
@@ -294,6 +297,8 @@ typedef struct lcu_tiles_args {
     const float *residual; /* added to the result, laid out as it is, or NULL */
     lcu_x16 x;
     lcu_order order;
+    float *partial;    /* wide.cu: sums of splits, LCU_WIDE_TILE for each block */
+    uint32_t *arrived; /* wide.cu: splits that are there, by tile and warp; zero between runs */
 } lcu_tiles_args;
 
 typedef struct lcu_order_args {

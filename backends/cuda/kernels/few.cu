@@ -176,6 +176,7 @@ LCU_DEV void sum_fours(const lcu_few_args &a, const few_place &at)
     size_t x_row[N];
     for (uint32_t n = 0; n < N; n++)
         x_row[n] = few_row(a, n);
+    LCU_ROLLED
     for (uint32_t d = 0; d < a.depth; d++) {
         uint32_t four = d * FEW_TEAMS + team;
         weight_rows w = {v, {v.data + skip, other + skip},

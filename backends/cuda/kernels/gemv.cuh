@@ -132,6 +132,7 @@ template <uint32_t L, uint32_t N, bool PAIR, class X>
 LCU_DEV void sum_codes(const weight_rows &w, uint32_t thread, X x, float acc[GEMV_ROWS][N])
 {
     uint32_t groups = w.v.cols / 32;
+    LCU_ROLLED
     for (uint32_t g = thread; g < groups; g += GEMV_THREADS) {
         lcu_group raw[GEMV_ROWS];
         for (uint32_t r = 0; r < GEMV_ROWS; r++)
@@ -142,6 +143,7 @@ LCU_DEV void sum_codes(const weight_rows &w, uint32_t thread, X x, float acc[GEM
             lcu_unpack<L>(raw[r], q[r]);
             t[r] = lcu_terms_of<L>(raw[r], g);
         }
+        LCU_UNROLL
         for (uint32_t n = 0; n < N; n++) {
             x_block block = x(n, g);
             for (uint32_t r = 0; r < GEMV_ROWS; r++)
@@ -175,6 +177,7 @@ LCU_DEV void sum_floats(const weight_rows &w, uint32_t thread, const float *x,
     constexpr uint32_t wide = L == LCU_LAYOUT_F32 ? 4 : 8;
     uint32_t cols = w.v.cols;
     bool aligned = cols % 4 == 0;
+    LCU_ROLLED
     for (uint32_t at = thread * wide; at < cols; at += GEMV_THREADS * wide) {
         float ws[GEMV_ROWS][wide], xs[N][wide] = {};
         uint32_t here = cols - at < wide ? cols - at : wide;
@@ -183,6 +186,7 @@ LCU_DEV void sum_floats(const weight_rows &w, uint32_t thread, const float *x,
                                          (uint64_t)weight_row<PAIR>(w, r) * w.v.stride[0] +
                                          at * (16 / wide)),
                          ws[r]);
+        LCU_UNROLL
         for (uint32_t n = 0; n < N; n++) {
             const float *from = x + x_row[n] * cols + at;
             for (uint32_t i = 0; i < wide; i += 4) {
@@ -193,8 +197,10 @@ LCU_DEV void sum_floats(const weight_rows &w, uint32_t thread, const float *x,
                     xs[n][i + 2] = four.z;
                     xs[n][i + 3] = four.w;
                 } else {
-                    for (uint32_t j = i; j < i + 4 && j < here; j++)
-                        xs[n][j] = from[j];
+                    LCU_UNROLL
+                    for (uint32_t j = i; j < i + 4; j++)
+                        if (j < here)
+                            xs[n][j] = from[j];
                 }
             }
             for (uint32_t i = 0; i < wide; i++)
@@ -214,6 +220,7 @@ LCU_DEV void sum_eights(const weight_rows &w, uint32_t thread, const float *x,
                         const size_t x_row[N], C change, float acc[GEMV_ROWS][N])
 {
     uint32_t cols = w.v.cols;
+    LCU_ROLLED
     for (uint32_t at = thread * 16; at < cols; at += GEMV_THREADS * 16) {
         float ws[GEMV_ROWS][16], d[GEMV_ROWS];
         for (uint32_t r = 0; r < GEMV_ROWS; r++) {
@@ -227,6 +234,7 @@ LCU_DEV void sum_eights(const weight_rows &w, uint32_t thread, const float *x,
             lcu_floats_of_e4m3(raw.z, ws[r] + 8);
             lcu_floats_of_e4m3(raw.w, ws[r] + 12);
         }
+        LCU_UNROLL
         for (uint32_t n = 0; n < N; n++) {
             const float4 *from = (const float4 *)(x + x_row[n] * cols + at);
             float part[GEMV_ROWS] = {};

@@ -7,8 +7,8 @@
 
 #ifdef LCU_HOPPER
 
-constexpr uint32_t WIDE_WARPS = 8;          /* that multiply */
-constexpr uint32_t WIDE_CORES_BYTES = 2048; /* a chunk of eight positions */
+constexpr uint32_t WIDE_WARPS = LCU_WIDE_WARPS; /* that multiply */
+constexpr uint32_t WIDE_CORES_BYTES = 2048;     /* a chunk of eight positions */
 
 constexpr uint32_t WIDE_POSITIONS = 128, WIDE_BYTES = WIDE_POSITIONS / 8 * WIDE_CORES_BYTES;
 constexpr uint32_t WIDE_STAGES = LCU_WIDE_BYTES / WIDE_BYTES;
@@ -20,20 +20,32 @@ struct wide_ring {
 
 /* --- activations -------------------------------------------------------------------------------------- */
 
+/* The chunks of this block, `count` from `first` on: all of them, or a split. */
+struct wide_chunks {
+    uint32_t first, count;
+};
+
+LCU_DEV wide_chunks chunks_of(const lcu_tiles_args &a)
+{
+    uint32_t splits = lcu_grid_z(), z = lcu_block_z(), first = a.x.chunks * z / splits;
+    return {first, a.x.chunks * (z + 1) / splits - first};
+}
+
 /* By one warp. Eights behind the last position have never been written: the last is brought again. */
-LCU_DEV void bring(const lcu_tiles_args &a, const tile_place &t, const wide_ring &ring)
+LCU_DEV void bring(const lcu_tiles_args &a, const tile_place &t, const wide_ring &ring,
+                   const wide_chunks &chunks)
 {
     uint32_t last8 = (t.end - 1) / 8, n = t.first / 8 + lcu_lane();
     n = n < last8 ? n : last8;
-    for (uint32_t chunk = 0; chunk < a.x.chunks; chunk++) {
-        uint32_t stage = chunk % WIDE_STAGES;
-        if (chunk >= WIDE_STAGES)
-            lcu_barrier_wait(ring.empty + stage, chunk / WIDE_STAGES - 1);
+    for (uint32_t i = 0; i < chunks.count; i++) {
+        uint32_t stage = i % WIDE_STAGES;
+        if (i >= WIDE_STAGES)
+            lcu_barrier_wait(ring.empty + stage, i / WIDE_STAGES - 1);
         if (lcu_lane() == 0)
             lcu_barrier_expect(ring.full + stage, WIDE_BYTES);
         if (lcu_lane() < WIDE_POSITIONS / 8)
             lcu_copy_bulk(ring.data + stage * WIDE_BYTES + lcu_lane() * WIDE_CORES_BYTES,
-                          a.x.units + lcu_core_at(a.x, n, chunk, 0), WIDE_CORES_BYTES,
+                          a.x.units + lcu_core_at(a.x, n, chunks.first + i, 0), WIDE_CORES_BYTES,
                           ring.full + stage);
     }
 }
@@ -88,22 +100,22 @@ LCU_DEV void begin_rows(lcu_shared<uint8_t> data, const uint32_t (&w)[32], bool 
  * of the weights is multiplied the other one is made ready, and the next is on its way from memory. */
 template <uint32_t L>
 LCU_DEV void multiply_rows(const lcu_tiles_args &a, const tile_place &t, const wide_ring &ring,
-                           uint32_t row, float (&upper)[WIDE_POSITIONS / 2],
+                           const wide_chunks &chunks, uint32_t row, float (&upper)[WIDE_POSITIONS / 2],
                            float (&lower)[WIDE_POSITIONS / 2])
 {
     const lcu_weight_view &v = a.linear.w;
     const uint8_t *matrix = v.data + t.matrix * v.matrix_bytes;
-    uint32_t up[32], low[32], keep = a.x.chunks == 0 ? 0 : ~0u;
-    to_operands<L>(load_rows<L>(v, matrix, row, 0), 0, keep, up);
-    wide_rows<L> next = load_rows<L>(v, matrix, row + 64, 0);
-    for (uint32_t chunk = 0; chunk < a.x.chunks; chunk++) {
-        uint32_t stage = chunk % WIDE_STAGES;
+    uint32_t up[32], low[32], keep = a.x.chunks == 0 ? 0 : ~0u, chunk = chunks.first;
+    to_operands<L>(load_rows<L>(v, matrix, row, chunk), chunk, keep, up);
+    wide_rows<L> next = load_rows<L>(v, matrix, row + 64, chunk);
+    for (uint32_t i = 0; i < chunks.count; i++, chunk++) {
+        uint32_t stage = i % WIDE_STAGES;
         lcu_shared<uint8_t> data = ring.data + stage * WIDE_BYTES;
-        lcu_barrier_wait(ring.full + stage, chunk / WIDE_STAGES);
-        begin_rows<L>(data, up, chunk == 0, upper);
+        lcu_barrier_wait(ring.full + stage, i / WIDE_STAGES);
+        begin_rows<L>(data, up, i == 0, upper);
         to_operands<L>(next, chunk, keep, low);
         next = load_rows<L>(v, matrix, row, chunk + 1);
-        begin_rows<L>(data, low, chunk == 0, lower);
+        begin_rows<L>(data, low, i == 0, lower);
         lcu_wgmma_wait<1>(upper);
         to_operands<L>(next, chunk + 1, keep, up);
         next = load_rows<L>(v, matrix, row + 64, chunk + 1);
@@ -113,7 +125,41 @@ LCU_DEV void multiply_rows(const lcu_tiles_args &a, const tile_place &t, const w
     }
 }
 
-/* Grid: weight rows by 256, tiles of 128 positions. Dynamic shared memory: stages, their barriers. */
+/* --- splits --------------------------------------------------------------------------------------------- */
+
+/* Each warp leaves its sums in memory; the one that comes last for a tile adds up those of all splits in
+ * rising order, and answers true. */
+LCU_DEV bool join_splits(const lcu_tiles_args &a, float (&sums)[2][WIDE_POSITIONS / 2])
+{
+    uint32_t warps = lcu_grid_x() * lcu_grid_y() * WIDE_WARPS;
+    uint32_t warp = (lcu_block_y() * lcu_grid_x() + lcu_block_x()) * WIDE_WARPS + lcu_warp();
+    size_t split = (size_t)warps * WIDE_POSITIONS * 32;
+    float *at = a.partial + (size_t)warp * WIDE_POSITIONS * 32 + lcu_lane();
+    LCU_UNROLL
+    for (uint32_t i = 0; i < WIDE_POSITIONS; i++)
+        at[lcu_block_z() * split + i * 32] = sums[i / 64][i % 64];
+    lcu_fence();
+    lcu_sync_warp();
+    uint32_t before = lcu_lane() == 0 ? lcu_atomic_add(a.arrived + warp, 1) : 0;
+    if (lcu_shfl(before, 0) + 1 != lcu_grid_z())
+        return false;
+    lcu_fence();
+    LCU_UNROLL
+    for (uint32_t i = 0; i < WIDE_POSITIONS; i++)
+        sums[i / 64][i % 64] = lcu_load_fresh(at + i * 32);
+    for (uint32_t z = 1; z < lcu_grid_z(); z++) {
+        LCU_UNROLL
+        for (uint32_t i = 0; i < WIDE_POSITIONS; i++)
+            sums[i / 64][i % 64] += lcu_load_fresh(at + z * split + i * 32);
+    }
+    if (lcu_lane() == 0)
+        a.arrived[warp] = 0;
+    return true;
+}
+
+/* --- blocks --------------------------------------------------------------------------------------------- */
+
+/* Grid: weight rows by 256, tiles of 128 positions, splits of the columns. Dynamic shared memory: stages, their barriers. */
 template <uint32_t L> LCU_BODY void tiles_wide(const lcu_tiles_args &a)
 {
     tile_place t = place_of(a, lcu_block_y(), WIDE_POSITIONS);
@@ -129,16 +175,19 @@ template <uint32_t L> LCU_BODY void tiles_wide(const lcu_tiles_args &a)
         lcu_barrier_ready();
     }
     lcu_sync();
+    wide_chunks chunks = chunks_of(a);
     if (lcu_warp() >= WIDE_WARPS) {
         lcu_registers_less<24>();
         if (lcu_warp() == WIDE_WARPS)
-            bring(a, t, ring);
+            bring(a, t, ring, chunks);
         return;
     }
     lcu_registers_more<240>();
     uint32_t row = lcu_block_x() * 256 + lcu_warp() / 4 * 128 + lcu_warp() % 4 * 16 + lcu_lane() / 4;
     float sums[2][WIDE_POSITIONS / 2];
-    multiply_rows<L>(a, t, ring, row, sums[0], sums[1]);
+    multiply_rows<L>(a, t, ring, chunks, row, sums[0], sums[1]);
+    if (lcu_grid_z() > 1 && !join_splits(a, sums))
+        return;
     LCU_UNROLL
     for (uint32_t half = 0; half < 2; half++) {
         LCU_UNROLL

@@ -31,6 +31,7 @@
 /* For parts of a kernel that many have alike: compiled once. */
 #define LCU_APART static __device__ __noinline__
 #define LCU_UNROLL _Pragma("unroll") /* loops over arrays that must stay in registers */
+#define LCU_ROLLED _Pragma("unroll 1") /* loops whose bodies are long enough */
 #define LCU_CONST_TABLE static __device__ const /* a table in device memory */
 
 /* --- threads --------------------------------------------------------------------------------------- */
