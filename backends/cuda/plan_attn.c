@@ -7,8 +7,8 @@
 #define PROMPT_ROWS  16u  /* of one sequence */
 #define PROMPT_TILE  64u  /* queries, slots */
 #define WIDE_QUERIES 128u /* of a block of attn_wide.cu */
-#define SHARED_BYTES (96u * 1024u) /* that every card has */
-#define LEAST_BYTES  4096u         /* of a tile of keys, used for more */
+#define SHARED_BYTES (99u * 1024u - LCU_SHARED_OWN) /* that every card has */
+#define LEAST_BYTES  4096u                          /* of a tile of keys, used for more */
 #define MOST_V_DIM   512u
 #define LATENT_ROWS  32u  /* up to so many share out their slots */
 #define LATENT_PARTS 256u /* blocks that these make, about */
@@ -54,10 +54,11 @@ static uint32_t fit_tile(lcu_attn_args *a, uint32_t heads)
 
 static void plan_prompt(lcu_planner *p, lcu_attn_args *a)
 {
-    uint32_t group = a->heads / a->kv_heads, widest = a->k_dim > a->v_dim ? a->k_dim : a->v_dim,
-             i = 0;
-    while (prompts[i].dim < widest)
+    uint32_t group = a->heads / a->kv_heads, i = 0, widest = 0;
+    while (prompts[i].dim < a->v_dim)
         i++;
+    while (prompts[widest].dim < a->k_dim || widest < i)
+        widest++;
     for (a->pack = 1; a->pack < group && a->pack < PROMPT_TILE / 4;)
         a->pack *= 2;
     uint32_t sets = (group + a->pack - 1) / a->pack, format = a->cache.parts[0].format;
@@ -70,9 +71,9 @@ static void plan_prompt(lcu_planner *p, lcu_attn_args *a)
                     .to = UINT32_MAX};
     if (lcu_plan_hopper(p) && (format == LM_F16 || format == LM_BF16) &&
         a->cache.parts[1].format == format) {
-        l.kernel = wide[i][format == LM_BF16];
+        l.kernel = wide[widest][format == LM_BF16];
         l.grid[1] = LCU_PER(LCU_COUNT_ROWS, WIDE_QUERIES / a->pack);
-        l.shared_bytes = LCU_ATTN_WIDE_BYTES(prompts[i].dim);
+        l.shared_bytes = LCU_ATTN_WIDE_BYTES(prompts[widest].dim);
     }
     a->prompt_rows = PROMPT_ROWS;
     lcu_emit(p, &l, a);
@@ -83,7 +84,7 @@ static bool takes_prompt(const lcu_planner *p, const lcu_attn_args *a)
     return p->desc->numerics == LM_NUMERICS_FAST && a->in.rows == LM_ROWS_ALL &&
            p->desc->limits.rows >= PROMPT_ROWS && a->k_dim % 16 == 0 && a->v_dim % 16 == 0 &&
            a->k_dim <= 256 && a->v_dim <= 256 &&
-           PROMPT_TILE * (2 * (a->k_dim * 2 + 16) + a->v_dim * 2 + 16) <=
+           PROMPT_TILE * (2 * (a->k_dim * 2 + 16) + a->v_dim * 2 + 16) + LCU_SHARED_OWN <=
                p->device->properties.shared_bytes;
 }
 

@@ -163,7 +163,7 @@ typedef struct lm_backend {
     int32_t (*page_move)(lm_device *device, lm_cache *cache, uint32_t from_page, uint32_t from_slot,
                          uint32_t to_page, uint32_t to_slot); /* one token */
     /* The one canonical layout, row after row: for each member K then V of `tokens` tokens in the
-     * cache's formats; states as floats, convolution then scan. */
+     * cache's formats (latent: K alone); states as floats, convolution then scan. */
     int32_t (*page_export)(lm_device *device, lm_cache *cache, uint32_t page, uint32_t tokens,
                            void *into, size_t size);
     int32_t (*page_import)(lm_device *device, lm_cache *cache, uint32_t page, uint32_t tokens,

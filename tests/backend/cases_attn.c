@@ -95,7 +95,8 @@ enum {
     LATENT,
     LATENT_ALL,
     LATENT_MANY,
-    MLA
+    MLA,
+    EXPANDED
 };
 
 static const shape shapes[] = {
@@ -130,6 +131,7 @@ static const shape shapes[] = {
                     .alibi = 4,
                     .sinks = true,
                     .latent = true},
+    [EXPANDED] = {.heads = 3, .kv_heads = 3, .k_dim = 192, .v_dim = 128},
     [LATENT_MANY] = {.heads = 20, .kv_heads = 1, .k_dim = 96, .v_dim = 64, .latent = true},
     [MLA] = {.heads = 4, .kv_heads = 1, .k_dim = 576, .v_dim = 512, .latent = true},
 };
@@ -216,6 +218,7 @@ static const rig_case list[] = {
     ATTN(LATENT),
     {"attn LATENT_ALL", build_attn, LATENT_ALL, LM_STEP_ATTN_PAGED, false, false, true},
     {"attn LATENT_MANY", build_attn, LATENT_MANY, LM_STEP_ATTN_PAGED, false, false, true},
+    {"attn EXPANDED", build_attn, EXPANDED, LM_STEP_ATTN_PAGED, false, false, true},
     {"attn MLA", build_attn, MLA, LM_STEP_ATTN_PAGED, false, false, true},
 };
 

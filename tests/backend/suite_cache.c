@@ -15,14 +15,16 @@ typedef struct pages {
 
 enum { TOKENS = 16, MAX_PAGES = 40 };
 
-/* Two members of different shape in one group; the cache is made here, empty. */
-static void setup(pages *p, uint32_t k_format, uint32_t v_format)
+static uint64_t row_bytes(uint32_t format, uint64_t values)
 {
-    memset(p, 0, sizeof *p);
-    rig_model_init(&p->m, 31);
-    p->group = lm_build_group(&p->m.b, LM_CACHE_FULL, 0);
-    lm_build_kv(&p->m.b, p->group, 2, 32, 64);
-    lm_build_kv(&p->m.b, p->group, 1, 64, 32);
+    uint64_t bytes = 0;
+    assert_true(lm_format_row_bytes(lm_format_by_id(format), values, &bytes));
+    return bytes;
+}
+
+/* The cache is made here, empty. */
+static void open_cache(pages *p, uint32_t k_format, uint32_t v_format)
+{
     rig_options o = {.backend = suite_backend,
                      .page_tokens = TOKENS,
                      .k_format = k_format,
@@ -31,13 +33,31 @@ static void setup(pages *p, uint32_t k_format, uint32_t v_format)
     p->r.cache_desc[0].max_pages = MAX_PAGES;
     assert_ok(p->r.backend->open(&p->r.host, 0, &p->r.device));
     assert_ok(p->r.backend->cache_create(p->r.device, &p->r.cache_desc[0], &p->cache));
-    uint64_t k, v;
-    assert_true(lm_format_row_bytes(lm_format_by_id(k_format), 64, &k));
-    assert_true(lm_format_row_bytes(lm_format_by_id(v_format), 128, &v));
-    uint64_t k2, v2;
-    assert_true(lm_format_row_bytes(lm_format_by_id(k_format), 64, &k2));
-    assert_true(lm_format_row_bytes(lm_format_by_id(v_format), 32, &v2));
-    p->token_bytes = (size_t)(k + v + k2 + v2);
+}
+
+/* Two members of different shape in one group. */
+static void setup(pages *p, uint32_t k_format, uint32_t v_format)
+{
+    memset(p, 0, sizeof *p);
+    rig_model_init(&p->m, 31);
+    p->group = lm_build_group(&p->m.b, LM_CACHE_FULL, 0);
+    lm_build_kv(&p->m.b, p->group, 2, 32, 64);
+    lm_build_kv(&p->m.b, p->group, 1, 64, 32);
+    open_cache(p, k_format, v_format);
+    p->token_bytes =
+        (size_t)(2 * row_bytes(k_format, 64) + row_bytes(v_format, 128) + row_bytes(v_format, 32));
+}
+
+/* One vector per token: keys alone, whatever the type of values. */
+static void setup_latent(pages *p, uint32_t k_format, uint32_t v_format)
+{
+    memset(p, 0, sizeof *p);
+    rig_model_init(&p->m, 31);
+    p->group = lm_build_group(&p->m.b, LM_CACHE_LATENT, 0);
+    lm_build_kv(&p->m.b, p->group, 1, 64, 32);
+    lm_build_kv(&p->m.b, p->group, 1, 96, 96);
+    open_cache(p, k_format, v_format);
+    p->token_bytes = (size_t)(row_bytes(k_format, 64) + row_bytes(k_format, 96));
 }
 
 static void finish(pages *p)
@@ -71,8 +91,7 @@ static void expect(pages *p, uint32_t page, uint32_t like)
     unsigned char *wanted = content(p, like), *got = malloc(p->token_bytes * TOKENS);
     assert_ok(p->r.backend->page_export(p->r.device, p->cache, page, TOKENS, got,
                                         p->token_bytes * TOKENS));
-    uint64_t row;
-    assert_true(lm_format_row_bytes(p->r.cache_desc[0].k_format, 64, &row));
+    uint64_t row = row_bytes(p->r.cache_desc[0].k_format->id, 64);
     if (suite_computes())
         assert_memory_equal(got, wanted, p->token_bytes * TOKENS);
     else
@@ -101,6 +120,46 @@ static void round_trip_and_growth(void **state)
             expect(&p, page, page);
         expect(&p, MAX_PAGES - 1, MAX_PAGES - 1);
         assert_status(p.r.backend->cache_grow(p.r.device, p.cache, MAX_PAGES + 1), LLM_E_LIMIT);
+        finish(&p);
+    }
+}
+
+static void latent(void **state)
+{
+    (void)state;
+    for (size_t i = 0; i < sizeof types / sizeof types[0]; i++) {
+        pages p;
+        uint64_t page_bytes, fixed;
+        setup_latent(&p, types[i][0], types[i][1]);
+        assert_ok(p.r.backend->cache_query(p.r.device, &p.r.cache_desc[0], &page_bytes, &fixed));
+        assert_true(page_bytes >= p.token_bytes * TOKENS);
+        assert_true(page_bytes < (p.token_bytes + 32) * TOKENS);
+        assert_ok(p.r.backend->cache_grow(p.r.device, p.cache, 3));
+        put(&p, 0);
+        assert_ok(p.r.backend->page_copy(p.r.device, p.cache, 0, 1));
+        for (uint32_t t = 0; t < TOKENS; t++)
+            assert_ok(p.r.backend->page_move(p.r.device, p.cache, 1, t, 2, t));
+        for (uint32_t page = 0; page < 3; page++)
+            expect(&p, page, 0);
+        finish(&p);
+    }
+}
+
+/* Values are the beginning of the only key. */
+static void latent_shapes(void **state)
+{
+    static const uint32_t wrong[][3] = {{2, 64, 32}, {1, 64, 96}};
+    (void)state;
+    for (size_t i = 0; i < sizeof wrong / sizeof wrong[0]; i++) {
+        pages p;
+        lm_cache *none = NULL;
+        setup_latent(&p, LM_F16, LM_F16);
+        lm_cache_entry entry = {
+            .group = p.group, .kv_heads = wrong[i][0], .k_dim = wrong[i][1], .v_dim = wrong[i][2]};
+        lm_cache_desc desc = p.r.cache_desc[0];
+        desc.entries = &entry;
+        desc.n_entries = desc.n_members = 1;
+        assert_status(p.r.backend->cache_create(p.r.device, &desc, &none), LLM_E_UNSUPPORTED);
         finish(&p);
     }
 }
@@ -201,6 +260,8 @@ void suite_cache(suite *s)
     suite_add(s, copies, NULL, "pages", "copies");
     suite_add(s, moves, NULL, "pages", "moves");
     suite_add(s, refusals, NULL, "pages", "refusals");
+    suite_add(s, latent, NULL, "pages", "latent");
+    suite_add(s, latent_shapes, NULL, "pages", "latent shapes");
     if (suite_computes())
         suite_add(s, canonical_layout, NULL, "pages", "canonical layout");
 }

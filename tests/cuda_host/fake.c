@@ -122,7 +122,9 @@ static lcu_result device_properties(int index, lcu_properties *out)
     const char *capability = getenv("LCU_FAKE_CAPABILITY");
     out->capability = capability != NULL ? (uint32_t)atoi(capability) : 90;
     out->processors = 4;
-    out->shared_bytes = 227 * 1024;
+    out->shared_bytes = out->capability == 90   ? 227 * 1024
+                        : out->capability == 80 ? 163 * 1024
+                                                : 99 * 1024;
     LEAVE();
 }
 
