@@ -1,6 +1,7 @@
 """tests/gpu/run bench: what this card can do, and which shares of that models and kernels reach."""
 import csv
 import json
+import os
 import pathlib
 import shutil
 import subprocess
@@ -34,9 +35,9 @@ class Bench:
         say(text)
         self.notes.append(text)
 
-    def run(self, what, command, limit):
+    def run(self, what, command, limit, environment=None):
         """The lines of JSON that a program prints until its time is over."""
-        status, out, err = finish(command, min(limit, self.clock.left()))
+        status, out, err = finish(command, min(limit, self.clock.left()), environment)
         if status != 0:
             self.note(f"{what}: " + ("its time was over" if status is None else (err.strip().splitlines() or ["failed"])[-1]))
         return [json.loads(line) for line in out.splitlines() if line.startswith("{") and line.endswith("}")]
@@ -60,9 +61,14 @@ class Bench:
         if self.small:
             return {"card": "emulated", "copy_bytes_s": 1e9, "read_bytes_s": 1e9, "bf16_ops_s": 1e12, "int8_ops_s": 1e12}
         program = self.options.build / "roofline"
-        subprocess.run([tool("nvcc"), "-std=c++17", "-O2", "-arch=native", "-o", program, ROOT / "tests/gpu/roofline.cu", "-ldl"],
-                       check=True, timeout=limit)
-        return json.loads(subprocess.run([program], capture_output=True, text=True, check=True, timeout=limit).stdout)
+        for command in ([tool("nvcc"), "-std=c++17", "-O2", "-arch=native", "-o", program, ROOT / "tests/gpu/roofline.cu", "-ldl"], [program]):
+            status, out, err = finish(command, limit)
+            if status != 0:
+                sys.exit(f"run: {command[0]}: {err[-2000:] or 'took too long'}")
+        found = json.loads(out)
+        if not found["bf16_ops_s"]:
+            self.note("cuBLAS was not found: what multiplies has no share, and long prompts run without it")
+        return found
 
     # --- models
 
@@ -155,7 +161,7 @@ class Bench:
 
     def part_torch(self, limit):
         command = [sys.executable, ROOT / "tests/gpu/bench_torch.py", *(["--small"] if self.small else [])]
-        for found in self.run("PyTorch", command, limit):
+        for found in self.run("PyTorch", command, limit, dict(os.environ)):  # with libraries of its own
             test = f"decode at {found['at']}" if found["test"] == "decode" else f"prompt of {found['at']}"
             self.add("models", "torch", "bf16", found, test, found["tok_s"], "tok/s")
 

@@ -1,4 +1,6 @@
 """What tests/gpu/run shares: time, the tools of this machine, building, running with limits, tables."""
+import functools
+import importlib.util
 import json
 import os
 import pathlib
@@ -28,17 +30,25 @@ def say(text):
 
 def tool(name):
     """A tool of CUDA's; None where it is not."""
-    beside = pathlib.Path("/usr/local/cuda/bin") / name
-    return shutil.which(name) or (str(beside) if beside.exists() else None)
+    home = pathlib.Path("/usr/local/cuda")
+    beside = [path for path in (home / "bin" / name, home / name / name) if path.is_file()]
+    return shutil.which(name) or (str(beside[0]) if beside else None)
 
 
-def find_libraries():
-    """CUDA's libraries lie beside its compiler, known to the loader or not."""
-    if tool("nvcc") is None:
-        return
-    tools = pathlib.Path(tool("nvcc")).resolve().parent
-    for name, folder in (("PATH", tools), ("LD_LIBRARY_PATH", tools.parent / "lib64")):
-        os.environ[name] = os.pathsep.join(filter(None, [os.environ.get(name), str(folder)]))
+@functools.cache
+def own_libraries():
+    """Folders with CUDA's libraries: beside its compiler, and among the packages of this python."""
+    found = [pathlib.Path(tool("nvcc")).resolve().parents[1] / "lib64"] if tool("nvcc") else []
+    packages = importlib.util.find_spec("nvidia")
+    for folder in packages.submodule_search_locations if packages else []:
+        found += sorted({path.parent for path in pathlib.Path(folder).glob("**/libcublas*.so.*")})
+    return found
+
+
+def with_libraries():
+    """The environment for programs of ours, which open cuBLAS where the loader finds it."""
+    known = [os.environ.get("LD_LIBRARY_PATH"), *(str(folder) for folder in own_libraries())]
+    return {**os.environ, "LD_LIBRARY_PATH": os.pathsep.join(filter(None, known))}
 
 
 def target_of_card():
@@ -50,10 +60,10 @@ def target_of_card():
     return KNOWN_TARGETS.get(found[0], "ptx")
 
 
-def finish(command, limit):
+def finish(command, limit, environment=None):
     """(exit status or None when time was over, what it printed, what it said on stderr)"""
     with subprocess.Popen([str(word) for word in command], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
-                          errors="replace", start_new_session=True) as process:
+                          errors="replace", start_new_session=True, env=environment or with_libraries()) as process:
         try:
             out, err = process.communicate(timeout=max(limit, 1))
             return process.returncode, out, err
