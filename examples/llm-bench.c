@@ -46,7 +46,7 @@ static options parse(int argc, char **argv)
         {"--depth", TOOL_COUNT, &o.depth, "D", "tokens that are in the cache before each test [0]",
          1e7},
         {"--cache", TOOL_TEXT, &o.compute.cache, "TYPE",
-         "cache type: f16, f32, bf16, q8_0, e4m3 [f16]", 0},
+         "cache type: f16, f32, bf16, q8_0, q4_0, e4m3 [f16]", 0},
         {"--json", TOOL_FLAG, &o.json, NULL, "print one JSON object", 0},
         TOOL_COMPUTE_OPTIONS(o.compute),
         {0},

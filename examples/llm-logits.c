@@ -48,7 +48,7 @@ int main(int argc, char **argv)
         {"--split", TOOL_TEXT, &split, "A,B,...", "feed in chunks of these sizes; the last repeats",
          0},
         {"--cache", TOOL_TEXT, &compute.cache, "TYPE",
-         "cache type: f32, f16, bf16, q8_0, e4m3 [f32]", 0},
+         "cache type: f32, f16, bf16, q8_0, q4_0, e4m3 [f32]", 0},
         TOOL_COMPUTE_OPTIONS(compute),
         {0},
     };

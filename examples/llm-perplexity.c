@@ -90,7 +90,7 @@ int main(int argc, char **argv)
         {"--ctx", TOOL_COUNT, &window, "N", "tokens of one window [512, or the model's context]",
          1e6},
         {"--cache", TOOL_TEXT, &compute.cache, "TYPE",
-         "cache type: f16, f32, bf16, q8_0, e4m3 [f16]", 0},
+         "cache type: f16, f32, bf16, q8_0, q4_0, e4m3 [f16]", 0},
         {"--json", TOOL_FLAG, &json, NULL, "print one JSON object", 0},
         TOOL_COMPUTE_OPTIONS(compute),
         {0},

@@ -1,6 +1,7 @@
 /* host_layout.c - the layout of pages, and walking them in the canonical order. */
 #include "backends/common/host_layout.h"
 
+#include "backends/common/host_rotate.h"
 #include "base/checked.h"
 
 #include <string.h>
@@ -41,6 +42,7 @@ static int32_t place_part(lhost_part *part, uint32_t page_tokens, bool by_head, 
                        "heads of %u values cannot be cached as %s: its blocks "
                        "hold %u",
                        (unsigned)part->dim, part->format->name, (unsigned)part->format->block);
+    LM_TRY(lhost_rotate_check(part));
     bool ok = lm_mul_u64(part->head_bytes, part->heads, &row) &&
               lm_mul_u64(row, page_tokens, &bytes) && lm_align_u64(bytes, LM_ALIGN, &bytes);
     part->offset = *offset;
@@ -56,7 +58,7 @@ static int32_t place_latent(const lhost_part *keys, uint32_t dim, lhost_part *va
 {
     *values = *keys;
     values->dim = dim;
-    if (keys->heads != 1 || dim > keys->dim ||
+    if (keys->heads != 1 || dim > keys->dim || lhost_is_rotated(keys->format) ||
         !lm_format_row_bytes(keys->format, dim, &values->head_bytes))
         return lm_fail(
             LLM_E_UNSUPPORTED, "a latent cache of %u heads whose values are %u of %u values as %s",

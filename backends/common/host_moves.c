@@ -2,6 +2,7 @@
 #include "backends/common/host_moves.h"
 
 #include "backends/common/host_best.h"
+#include "backends/common/host_rotate.h"
 
 #include <string.h>
 
@@ -78,9 +79,16 @@ static void append_part(const lhost_run *r, const lhost_view *view, int part, ui
                         const float *values)
 {
     const lhost_part *p = &view->member->parts[part];
-    for (uint32_t h = 0; h < p->heads; h++)
-        p->format->encode(values + (size_t)h * p->dim, NULL,
-                          lhost_view_at(view, part, r->run->slots[row], h), p->dim);
+    float rotated[LHOST_ROTATED_MOST];
+    for (uint32_t h = 0; h < p->heads; h++) {
+        const float *from = values + (size_t)h * p->dim;
+        if (lhost_is_rotated(p->format)) {
+            memcpy(rotated, from, p->dim * sizeof *from);
+            lhost_rotate(rotated, p->dim);
+            from = rotated;
+        }
+        p->format->encode(from, NULL, lhost_view_at(view, part, r->run->slots[row], h), p->dim);
+    }
 }
 
 void lhost_append_row(const lhost_run *r, uint32_t cache, uint32_t row, const float *keys,

@@ -2,6 +2,7 @@
  * of neighbouring rows of one sequence and one key head with all query heads that share it: the
  * block walks through keys and values together, each tile decoded once. With few rows the splits
  * are tasks of their own and combined afterwards, in the same order and arithmetic. */
+#include "backends/common/host_rotate.h"
 #include "backends/cpu/cpu.h"
 
 #include <math.h>
@@ -46,6 +47,7 @@ typedef struct job {
     uint32_t k_stride, v_stride; /* of decoded rows */
     uint32_t block_rows, queries;
     const lcpu_attn_direct *direct[2]; /* for keys and for values; both or none */
+    bool rotated[2];                   /* keys, values */
     block *blocks;
     uint32_t n_blocks;
     uint32_t n_splits; /* of the longest row */
@@ -343,6 +345,8 @@ static void finish(const job *j, uint32_t head, float *m, float *l, float *o, fl
     float inverse = *l == 0 ? 0 : 1.0f / *l;
     for (uint32_t i = 0; i < j->a->v_dim; i++)
         out[i] = o[i] * inverse;
+    if (j->rotated[1])
+        lhost_rotate(out, j->a->v_dim);
 }
 
 /* --- tasks ------------------------------------------------------------------------------------ */
@@ -355,6 +359,8 @@ static desk prepare(const job *j, const block *b, uint32_t head, uint32_t worker
         uint32_t i = b->first + q / j->shared, h = head * j->shared + q % j->shared;
         const float *from = j->in + ((size_t)i * j->a->heads + h) * j->a->k_dim;
         d.query[q] = memcpy(d.queries + (size_t)q * j->a->k_dim, from, j->a->k_dim * sizeof *from);
+        if (j->rotated[0])
+            lhost_rotate(d.queries + (size_t)q * j->a->k_dim, j->a->k_dim);
         d.row[q] = lhost_run_row(j->r, j->slot, i);
         d.slope[q] = (float)lm_alibi_slope(j->a, h);
     }
@@ -441,12 +447,14 @@ static void find_blocks(job *j, uint32_t rows)
     j->n_splits = (longest + SPLIT - 1) / SPLIT;
 }
 
-static void find_direct(job *j)
+static void find_types(job *j)
 {
     const lhost_part *parts = lhost_view_of(j->r, j->a->cache, 0).member->parts;
-    for (int i = 0; i < 2; i++)
+    for (int i = 0; i < 2; i++) {
+        j->rotated[i] = lhost_is_rotated(parts[i].format);
         j->direct[i] =
             parts[i].dim % 32 == 0 ? lcpu_attn_direct_of(&j->d->k, parts[i].format) : NULL;
+    }
     if (j->direct[0] == NULL || j->direct[1] == NULL)
         j->direct[0] = j->direct[1] = NULL;
 }
@@ -464,7 +472,7 @@ void lcpu_attn_into(lhost_run *r, const lm_attn *a, uint32_t slot, float *out, v
     lcpu_carve c = {scratch, 0};
     carve(&j, rows, r->program->bounds.context, &c);
     find_blocks(&j, rows);
-    find_direct(&j);
+    find_types(&j);
     if (j.n_splits == 1 || rows > SPLIT_ROWS) {
         lcpu_team_run(j.d->team, j.n_blocks * j.a->kv_heads, run_block, &j);
         return;

@@ -1,4 +1,5 @@
 /* ref_attn.c - attention over the pages of one sequence, one row and head at a time. */
+#include "backends/common/host_rotate.h"
 #include "backends/ref/ref.h"
 
 #include <math.h>
@@ -23,13 +24,23 @@ typedef struct head {
     float *cached;  /* one decoded key or value */
 } head;
 
+/* One head of one slot as it was before it was cached; rotating back is rotating again. */
+static const float *read_back(const head *h, int part, uint32_t slot)
+{
+    const lhost_part *p = &h->view.member->parts[part];
+    p->format->decode(lhost_view_at(&h->view, part, slot, h->kv_head), h->cached, p->dim);
+    if (lhost_is_rotated(p->format))
+        lhost_rotate(h->cached, p->dim);
+    return h->cached;
+}
+
 static double score(const head *h, const float *query, uint32_t slot)
 {
     const lhost_part *keys = &h->view.member->parts[0];
-    keys->format->decode(lhost_view_at(&h->view, 0, slot, h->kv_head), h->cached, keys->dim);
+    const float *key = read_back(h, 0, slot);
     double sum = 0;
     for (uint32_t i = 0; i < keys->dim; i++)
-        sum += (double)query[i] * h->cached[i];
+        sum += (double)query[i] * key[i];
     sum *= h->attn->scale;
     if (h->attn->softcap > 0)
         sum = h->attn->softcap * tanh(sum / h->attn->softcap);
@@ -65,10 +76,9 @@ static void attend(const head *h, const float *query, double sink, float *out)
             continue;
         double p = exp(h->scores[slot] - largest);
         total += p;
-        values->format->decode(lhost_view_at(&h->view, 1, slot, h->kv_head), h->cached,
-                               values->dim);
+        const float *value = read_back(h, 1, slot);
         for (uint32_t i = 0; i < values->dim; i++)
-            h->mixed[i] += p * h->cached[i];
+            h->mixed[i] += p * value[i];
     }
     for (uint32_t i = 0; i < values->dim; i++)
         out[i] = total == 0 ? 0 : (float)(h->mixed[i] / total);

@@ -1,5 +1,6 @@
 /* cache.c - planning, creating and growing cache storage: pages in chunks that never move. Runs name
  * pages by their addresses, so no table on the device has to follow. */
+#include "backends/common/host_rotate.h"
 #include "backends/vulkan/store.h"
 
 /* A head's tokens side by side: attention walks them. */
@@ -9,6 +10,9 @@ int32_t lvk_cache_query(lm_device *device, const lm_cache_desc *desc, uint64_t *
                         uint64_t *fixed_bytes)
 {
     (void)device;
+    if (desc->kind != LM_CACHE_STATE &&
+        (lhost_is_rotated(desc->k_format) || lhost_is_rotated(desc->v_format)))
+        return lm_fail(LLM_E_UNSUPPORTED, "Vulkan has no cache of type %s", desc->k_format->name);
     LM_TRY(lhost_storage_query(desc, BY_HEAD, page_bytes));
     *fixed_bytes = 0;
     if (*page_bytes > UINT32_MAX) /* shaders have offsets of 32 bits in a page */

@@ -27,8 +27,8 @@ typedef struct llm_engine_params {
     uint32_t max_sequences;  /* sequences of one batch; 0: 16 */
     uint32_t max_outputs;    /* rows of one batch whose logits may be asked for; 0: 32 */
     uint32_t state_interval; /* tokens between checkpoints of recurrent state; 0: 1024 */
-    const char *cache_type;  /* "f16" (default), "f32", "bf16", "q8_0"; "e4m3": cut at 448 */
-    uint64_t cache_budget; /* bytes of pages over all devices; 0: what the model's budget leaves */
+    const char *cache_type; /* "f16" (default), "f32", "bf16", "q8_0", "q4_0"; "e4m3": cut at 448 */
+    uint64_t cache_budget;  /* bytes of pages over all devices; 0: what the model's budget leaves */
 } llm_engine_params;
 
 typedef struct llm_engine_stats {

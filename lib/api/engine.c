@@ -43,12 +43,12 @@ static int32_t check_sizes(const llm_model *model, const lm_engine_options *o)
 
 static int32_t cache_format(const char *name, const lm_format **out)
 {
-    static const uint32_t usable[] = {LM_F16, LM_F32, LM_BF16, LM_Q8_0, LM_E4M3};
+    static const uint32_t usable[] = {LM_F16, LM_F32, LM_BF16, LM_Q8_0, LM_Q4_0, LM_E4M3};
     *out = lm_format_by_name(name == NULL ? "f16" : name);
     for (size_t i = 0; i < sizeof usable / sizeof usable[0]; i++)
         if (*out != NULL && (*out)->id == usable[i])
             return LLM_OK;
-    return lm_fail(LLM_E_UNSUPPORTED, "cache type '%s'; there are f16, f32, bf16, q8_0, e4m3",
+    return lm_fail(LLM_E_UNSUPPORTED, "cache type '%s'; there are f16, f32, bf16, q8_0, q4_0, e4m3",
                    name);
 }
 

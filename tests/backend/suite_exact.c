@@ -111,6 +111,8 @@ static void same_bits(void **state)
     same_bits_of(c, (settings){LM_F32, LM_F32, 0, format && !has_team()});
     if (cached && !format)
         same_bits_of(c, (settings){LM_Q8_0, LM_F16, 0, false});
+    if (has_team() && strcmp(c->name, "attn SHARED") == 0)
+        same_bits_of(c, (settings){LM_Q4_0, LM_Q4_0, 0, false});
     if (!has_team())
         return;
     for (size_t set = 0; set + 1 < n_levels; set++)

@@ -133,6 +133,33 @@ static void cache_types(void **state)
     }
 }
 
+/* Which backends rotate, and which cases have heads that can be. */
+static bool can_rotate(const rig_model *m)
+{
+    bool can = strcmp(suite_backend, "ref") == 0 || strcmp(suite_backend, "cpu") == 0;
+    for (uint32_t i = 0; i < m->network.n_caches; i++) {
+        const lm_cache_entry *e = &m->network.caches[i];
+        uint32_t kind = m->network.groups[e->group].kind;
+        can = can && kind != LM_CACHE_LATENT && (e->k_dim & (e->k_dim - 1)) == 0 &&
+              (e->v_dim & (e->v_dim - 1)) == 0;
+    }
+    return can;
+}
+
+static void rotated_cache(void **state)
+{
+    const rig_case *c = *state;
+    rig_model m;
+    rig_model_init(&m, 18);
+    c->build(&m, c->variant);
+    if (can_rotate(&m))
+        compare(
+            c, &m,
+            (rig_options){
+                .backend = suite_backend, .threads = 2, .k_format = LM_Q4_0, .v_format = LM_Q4_0});
+    rig_model_finish(&m);
+}
+
 static void long_context_of(const rig_case *c, uint32_t cache_format)
 {
     static const uint32_t lengths[RIG_SEQS] = {1100, 530, 0, 0};
@@ -212,6 +239,7 @@ void suite_match(suite *s)
             suite_add(s, many_rows_of_bytes, c, "matches ref, many rows of bytes", c->name);
         if (c->kind == LM_STEP_ATTN_PAGED) {
             suite_add(s, cache_types, c, "cache types", c->name);
+            suite_add(s, rotated_cache, c, "rotated cache", c->name);
             if (!c->whole && !c->brief)
                 suite_add(s, long_context, c, "long context", c->name);
         }

@@ -383,7 +383,7 @@ static void check_direct(const lcpu_kernels *k, const lm_format *f, uint32_t dim
 static void straight_is_decoded(void **state)
 {
     (void)state;
-    static const uint32_t formats[] = {LM_F32, LM_F16, LM_BF16, LM_Q8_0, LM_E4M3};
+    static const uint32_t formats[] = {LM_F32, LM_F16, LM_BF16, LM_Q8_0, LM_Q4_0, LM_E4M3};
     for (size_t level = 0; level < n_levels; level++) {
         lcpu_kernels k = kernels_of(level);
         for (size_t i = 0; i < sizeof formats / sizeof formats[0]; i++)

@@ -361,6 +361,17 @@ INLINE lanes row_q8_0(const uint8_t *row, uint32_t column)
     return lanes_mul(lanes_load_i8(b->q + column % 32), lanes_set_f16(&b->d));
 }
 
+/* Sixteen low nibbles, then sixteen high ones. */
+INLINE lanes row_q4_0(const uint8_t *row, uint32_t column)
+{
+    const lm_block_q4_0 *b = (const lm_block_q4_0 *)(const void *)row + column / 32;
+    uint32_t down = column % 32 / 16 * 4;
+    int8_t q[LANES];
+    for (uint32_t i = 0; i < LANES; i++)
+        q[i] = (int8_t)((b->q[i] >> down & 15) - 8);
+    return lanes_mul(lanes_load_i8(q), lanes_set_f16(&b->d));
+}
+
 /* Keys get their scales when they are turned: one vector for sixteen slots. */
 INLINE lanes key_q8_0(const uint8_t *row, uint32_t column)
 {
@@ -377,12 +388,14 @@ INLINE lanes row_e4m3(const uint8_t *row, uint32_t column)
 #define key_f16  row_f16
 #define key_bf16 row_bf16
 #define key_e4m3 row_e4m3
+#define key_q4_0 row_q4_0
 
 DIRECT(f32, 64, false)
 DIRECT(f16, 32, false)
 DIRECT(bf16, 32, false)
 DIRECT(e4m3, 16, false)
 DIRECT(q8_0, 17, true)
+DIRECT(q4_0, 9, false)
 
 static void attn_fill(lcpu_kernels *k)
 {
@@ -393,6 +406,7 @@ static void attn_fill(lcpu_kernels *k)
     k->attn_direct[1] = (lcpu_attn_direct){LM_BF16, scores_bf16, mix_bf16};
     k->attn_direct[2] = (lcpu_attn_direct){LM_F32, scores_f32, mix_f32};
     k->attn_direct[3] = (lcpu_attn_direct){LM_Q8_0, scores_q8_0, mix_q8_0};
+    k->attn_direct[5] = (lcpu_attn_direct){LM_Q4_0, scores_q4_0, mix_q4_0};
     k->attn_direct[4] = (lcpu_attn_direct){LM_E4M3, scores_e4m3, mix_e4m3};
 }
 

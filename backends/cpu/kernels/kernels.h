@@ -148,7 +148,7 @@ typedef struct lcpu_kernels {
     void (*attn_keys)(const float *rows, uint32_t stride, float *to);
     void (*attn_scores)(const lcpu_attn_tile *t); /* scaled products */
     void (*attn_mix)(const lcpu_attn_tile *t);    /* final scores to weights; m, l and o */
-    lcpu_attn_direct attn_direct[5];
+    lcpu_attn_direct attn_direct[6];
     float (*sum)(const float *x, uint32_t n);                     /* sum16 */
     float (*sum_squares)(const float *x, float mean, uint32_t n); /* sum16 of (x - mean)^2 */
     void (*scan)(const lcpu_scan_token *s);
