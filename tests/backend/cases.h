@@ -11,7 +11,8 @@ typedef struct rig_case {
     uint32_t kind;       /* the step whose tolerance holds */
     bool coarse_numbers; /* int8 activations or a quantised cache: the wider tolerance */
     bool whole;          /* a sequence goes in with one run */
-    bool brief;          /* slow: not in long contexts, nor with every schedule */
+    bool
+        brief; /* slow: leaves out long contexts and schedules; types of cache but with fast numerics */
 } rig_case;
 
 typedef struct rig_cases {

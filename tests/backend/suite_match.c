@@ -238,8 +238,10 @@ void suite_match(suite *s)
         if (suite_fast && strcmp(c->name, "attn WINDOW") == 0)
             suite_add(s, many_rows_of_bytes, c, "matches ref, many rows of bytes", c->name);
         if (c->kind == LM_STEP_ATTN_PAGED) {
-            suite_add(s, cache_types, c, "cache types", c->name);
-            suite_add(s, rotated_cache, c, "rotated cache", c->name);
+            if (!c->brief || suite_fast) {
+                suite_add(s, cache_types, c, "cache types", c->name);
+                suite_add(s, rotated_cache, c, "rotated cache", c->name);
+            }
             if (!c->whole && !c->brief)
                 suite_add(s, long_context, c, "long context", c->name);
         }
