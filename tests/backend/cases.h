@@ -11,8 +11,7 @@ typedef struct rig_case {
     uint32_t kind;       /* the step whose tolerance holds */
     bool coarse_numbers; /* int8 activations or a quantised cache: the wider tolerance */
     bool whole;          /* a sequence goes in with one run */
-    bool
-        brief; /* slow: leaves out long contexts and schedules; types of cache but with fast numerics */
+    bool brief;          /* slow: no long contexts, few schedules and types of cache */
 } rig_case;
 
 typedef struct rig_cases {
