@@ -327,8 +327,9 @@ template <uint32_t L, uint32_t N, uint32_t M, bool PAIR> LCU_DEV void few_rows(c
         if (lcu_warp() == 0)
             quantise_rows<N>(a, at);
     }
-    if (a.heads.counters != NULL)
-        finish_heads(a, at);
+    if constexpr (!PAIR)
+        if (a.heads.counters != NULL)
+            finish_heads(a, at);
 }
 
 /* Grid: weight rows of all parts, heads. Dynamic shared memory: activations as bytes, or a head for each
