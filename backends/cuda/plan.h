@@ -111,7 +111,7 @@ extern const lcu_step_class lcu_steps[LM_STEP_COUNT]; /* steps.c */
 lcu_slot lcu_plan_slot_of(lcu_planner *p, uint32_t width, uint32_t rows); /* scratch */
 uint32_t lcu_plan_rows(const lcu_planner *p, uint32_t rows);              /* most of a run */
 
-/* Runs of so many rows or fewer are those of few.cu, which norms what it reads. */
+/* Runs of so many rows or fewer are those of few.cuh, which norms what it reads. */
 #define LCU_FEW_ROWS 4u
 
 /* Up to three weights times the same activations. `glu`: out[0] = act(the first) * the second, else

@@ -1,4 +1,4 @@
-/* plan_few.c - multiplications of one to four rows, with what lies around them: see kernels/few.cu. */
+/* plan_few.c - multiplications of one to four rows, with what lies around them: see kernels/few.cuh. */
 #include "backends/cuda/plan.h"
 
 #define SHARED_OWN  8192u /* most that the kernels have beside what a launch asks for */
@@ -6,18 +6,20 @@
 #define WARPS       8u
 #define WAVES       4u /* blocks for each processor that are aimed at */
 
+enum { VARIANTS = 2 };
+
 typedef struct variants {
-    uint32_t kernel[3];
+    uint32_t kernel[VARIANTS];
 } variants;
 
-static const uint32_t variant_rows[3] = {1, 2, LCU_FEW_ROWS};
+static const uint32_t variant_rows[VARIANTS] = {1, LCU_FEW_ROWS};
 
 static const struct {
     variants plain, glu;
 } kernels[LCU_LAYOUT_COUNT] = {
 #define X(name, ...)                                                                               \
-    {{{LCU_K_few_##name##_1, LCU_K_few_##name##_2, LCU_K_few_##name##_4}},                         \
-     {{LCU_K_few_glu_##name##_1, LCU_K_few_glu_##name##_2, LCU_K_few_glu_##name##_4}}},
+    {{{LCU_K_few_##name##_1, LCU_K_few_##name##_4}},                                               \
+     {{LCU_K_few_glu_##name##_1, LCU_K_few_glu_##name##_4}}},
     LCU_LAYOUTS(X)
 #undef X
 };
@@ -27,7 +29,7 @@ static const struct {
         LCU_LAYOUT_##l, LCU_LAYOUT_##m,                                                            \
         {                                                                                          \
             {                                                                                      \
-                LCU_K_few_##l##_##m##_1, LCU_K_few_##l##_##m##_2, LCU_K_few_##l##_##m##_4          \
+                LCU_K_few_##l##_##m##_1, LCU_K_few_##l##_##m##_4                                   \
             }                                                                                      \
         }                                                                                          \
     }
@@ -45,7 +47,7 @@ static uint32_t ceil_div(uint32_t a, uint32_t b)
 static uint32_t most_rows(const lcu_planner *p, uint32_t rows)
 {
     uint32_t most = lcu_plan_rows(p, rows);
-    return most > 2 ? LCU_FEW_ROWS : most;
+    return most > 1 ? LCU_FEW_ROWS : most;
 }
 
 bool lcu_few_fits(const lcu_planner *p, uint32_t rows, uint32_t cols)
@@ -123,7 +125,7 @@ bool lcu_plan_few(lcu_planner *p, const lcu_product *pr)
     }
     a.depth = depth_of(p, pr);
     uint32_t blocks = fill_parts(pr, &a);
-    for (uint32_t i = 0; i < 3 && (i == 0 || most > variant_rows[i - 1]); i++) {
+    for (uint32_t i = 0; i < VARIANTS && (i == 0 || most > variant_rows[i - 1]); i++) {
         uint32_t bytes = ceil_div(cols, 32) * BLOCK_BYTES * variant_rows[i];
         bytes = LCU_IS_CODES(pr->linear[0].w.layout) ? bytes : 0;
         lcu_launch l = {.kernel = v->kernel[i],

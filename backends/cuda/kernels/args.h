@@ -171,7 +171,7 @@ typedef struct lcu_heads_args {
     uint32_t heads[3], dim[3];
     lcu_cache_view cache;
     uint32_t room;      /* values of the widest head */
-    uint32_t *counters; /* few.cu: values that are there, by head; zero between runs */
+    uint32_t *counters; /* few.cuh: values that are there, by head; zero between runs */
 } lcu_heads_args;
 
 /* Attention: slots of one sum, and the bytes from slot to slot of a tile in shared memory. Heads of
@@ -223,7 +223,7 @@ typedef struct lcu_linear_args {
     lcu_x8 x;              /* for layouts of codes: `in` quantised */
 } lcu_linear_args;
 
-/* One to four rows of activations with all that comes before and after, see few.cu. */
+/* One to four rows of activations with all that comes before and after, see few.cuh. */
 #define LCU_FEW_TEAMS 2u /* of 128 threads, in a block */
 #define LCU_FEW_DEPTH 8u /* most fours of weight rows that a team takes */
 

@@ -46,19 +46,14 @@
     R(X, Q2_K)                                                                                     \
     R(X, IQ4_XS)
 
-/* For 1, 2 and 4 rows of activations; gate and up together. */
+/* For 1 and for up to 4 rows of activations. */
 #define LCU_FEW_ROW(X, l)                                                                          \
     X(few_##l##_1, lcu_few_args, 256, 80, few<LCU_LAYOUT_##l, 1>)                                  \
-    X(few_##l##_2, lcu_few_args, 256, 80, few<LCU_LAYOUT_##l, 2>)                                  \
-    X(few_##l##_4, lcu_few_args, 256, 80, few<LCU_LAYOUT_##l, 4>)                                  \
-    X(few_glu_##l##_1, lcu_few_args, 256, 80, few_glu<LCU_LAYOUT_##l, 1>)                          \
-    X(few_glu_##l##_2, lcu_few_args, 256, 80, few_glu<LCU_LAYOUT_##l, 2>)                          \
-    X(few_glu_##l##_4, lcu_few_args, 256, 80, few_glu<LCU_LAYOUT_##l, 4>)
+    X(few_##l##_4, lcu_few_args, 256, 80, few<LCU_LAYOUT_##l, 4>)
 
 /* The last of three weights has another layout. */
 #define LCU_FEW_MIXED(X, l, m)                                                                     \
     X(few_##l##_##m##_1, lcu_few_args, 256, 80, few<LCU_LAYOUT_##l, 1, LCU_LAYOUT_##m>)            \
-    X(few_##l##_##m##_2, lcu_few_args, 256, 80, few<LCU_LAYOUT_##l, 2, LCU_LAYOUT_##m>)            \
     X(few_##l##_##m##_4, lcu_few_args, 256, 80, few<LCU_LAYOUT_##l, 4, LCU_LAYOUT_##m>)
 
 #define LCU_TABLE_FEW(X)                                                                           \
@@ -66,6 +61,15 @@
     LCU_TILED_LAYOUTS(LCU_FEW_ROW, X)                                                              \
     LCU_FEW_MIXED(X, Q4_K, Q6_K)                                                                   \
     LCU_FEW_MIXED(X, Q5_K, Q6_K)
+
+/* Gate and up together. */
+#define LCU_FEW_GLU_ROW(X, l)                                                                      \
+    X(few_glu_##l##_1, lcu_few_args, 256, 80, few_glu<LCU_LAYOUT_##l, 1>)                          \
+    X(few_glu_##l##_4, lcu_few_args, 256, 80, few_glu<LCU_LAYOUT_##l, 4>)
+
+#define LCU_TABLE_FEW_GLU(X)                                                                       \
+    LCU_FEW_GLU_ROW(X, F32)                                                                        \
+    LCU_TILED_LAYOUTS(LCU_FEW_GLU_ROW, X)
 
 /* For 8 rows of activations; gate and up together; for one expert. */
 #define LCU_GEMV_ROW(X, l)                                                                         \
@@ -143,6 +147,7 @@
     LCU_TABLE_NORM(X)                                                                              \
     LCU_TABLE_ROPE(X)                                                                              \
     LCU_TABLE_FEW(X)                                                                               \
+    LCU_TABLE_FEW_GLU(X)                                                                           \
     LCU_TABLE_GEMV(X)                                                                              \
     LCU_TABLE_TILES(X)                                                                             \
     LCU_TABLE_WIDE(X)                                                                              \
