@@ -15,15 +15,21 @@ const rig_case *case_at(size_t index)
     return NULL;
 }
 
-void case_build(rig_model *m, const char *name, uint64_t seed)
+static const rig_case *named(const rig_case *(*at)(size_t index), const char *name)
 {
     const rig_case *c;
-    for (size_t i = 0; (c = case_at(i)) != NULL; i++) {
-        if (strcmp(c->name, name) == 0) {
-            rig_model_init(m, seed);
-            c->build(m, c->variant);
-            return;
-        }
-    }
-    fail_msg("there is no case '%s'", name);
+    for (size_t i = 0; (c = at(i)) != NULL && strcmp(c->name, name) != 0;)
+        i++;
+    return c;
+}
+
+void case_build(rig_model *m, const char *name, uint64_t seed)
+{
+    const rig_case *c = named(case_at, name);
+    if (c == NULL)
+        c = named(case_block_at, name);
+    if (c == NULL)
+        fail_msg("there is no case '%s'", name);
+    rig_model_init(m, seed);
+    c->build(m, c->variant);
 }

@@ -1,30 +1,11 @@
 /* test_faults.c - every call to CUDA fails once: the process lives, what was taken is given back, the
  * status says what it is, a lost device says so from then on, and the processor still computes. */
 #include "backend/cases.h"
-#include "fake.h"
+#include "find_fake.h"
 
-#include "base/os.h"
-
-#include <stdlib.h>
 #include <string.h>
 
 enum { MEMORY = 2, LAUNCH_FAILED = 719 };
-
-/* Of the module under test. */
-static fake_state *(*new_machine)(bool reset);
-static fake_state *cuda;
-
-static int find_fake(void **state)
-{
-    void *module;
-    (void)state;
-    assert_ok(lm_os_module_open(rig_modules, "cuda", &module));
-    void *symbol = lm_os_library_symbol(module, "fake_cuda");
-    assert_non_null(symbol);
-    memcpy(&new_machine, &symbol, sizeof new_machine);
-    cuda = new_machine(true);
-    return 0;
-}
 
 static const rig_part first[] = {{0, 9}, {1, 1}}, next[] = {{0, 1}, {1, 1}};
 

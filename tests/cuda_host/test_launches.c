@@ -1,35 +1,6 @@
 /* test_launches.c - how many kernels a layer takes while one to four tokens are decoded. */
 #include "backend/cases.h"
-#include "fake.h"
-
-#include "base/os.h"
-
-#include <string.h>
-
-static fake_state *(*new_machine)(bool reset);
-static fake_state *cuda;
-
-static int find_fake(void **state)
-{
-    void *module;
-    (void)state;
-    assert_ok(lm_os_module_open(rig_modules, "cuda", &module));
-    void *symbol = lm_os_library_symbol(module, "fake_cuda");
-    assert_non_null(symbol);
-    memcpy(&new_machine, &symbol, sizeof new_machine);
-    cuda = new_machine(true);
-    return 0;
-}
-
-static void build_block(rig_model *m, const char *name)
-{
-    const rig_case *c = NULL;
-    rig_model_init(m, 61);
-    for (size_t i = 0; (c = case_block_at(i)) != NULL && strcmp(c->name, name) != 0;)
-        i++;
-    assert_non_null(c);
-    c->build(m, c->variant);
-}
+#include "find_fake.h"
 
 /* Launches of a run of one sequence's next `rows` rows. */
 static uint64_t launches_of(rig *r, uint32_t rows)
@@ -44,7 +15,7 @@ static void want_launches(const char *name, uint64_t layer, uint64_t outside)
 {
     rig_model m;
     rig r;
-    build_block(&m, name);
+    case_build(&m, name, 61);
     (void)new_machine(true);
     rig_options o = {.backend = "cuda"};
     rig_open(&r, &m, &o);

@@ -103,22 +103,14 @@ LCU_DEV void load_keys(const latent_block &b, uint32_t tile, uint32_t stage)
  * zero, and their slots marked, so that whoever sees one becomes a NaN. */
 template <bool BF16> LCU_DEV void clean_values(const latent_block &b, uint32_t stage)
 {
-    uint32_t per = b.a.v_dim / 8, top = BF16 ? 0x7f80u : 0x7c00u;
+    uint32_t per = b.a.v_dim / 8;
     for (uint32_t i = lcu_thread(); i < LATENT_SLOTS * per; i += lcu_threads()) {
         uint32_t at = i / per;
         lcu_shared<uint4> place =
             lcu_recast<uint4>(b.keys + unit_at(b.stride, stage * LATENT_SLOTS + at, i % per));
         uint4 v = place[0];
-        uint32_t w[4] = {v.x, v.y, v.z, v.w};
-        bool odd = false;
-        LCU_UNROLL
-        for (uint32_t k = 0; k < 4; k++) {
-            bool low = (w[k] & top) == top, high = (w[k] >> 16 & top) == top;
-            w[k] &= (low ? 0xffff0000u : ~0u) & (high ? 0xffffu : ~0u);
-            odd |= low || high;
-        }
-        if (odd) {
-            place[0] = make_uint4(w[0], w[1], w[2], w[3]);
+        if (lcu_make_finite(BF16, v)) {
+            place[0] = v;
             lcu_shared_add(b.spoiled + at, 1);
         }
     }

@@ -71,21 +71,13 @@ LCU_DEV void load_part(const prompt_block &b, int part, uint32_t tile)
 LCU_DEV void clean_values(const prompt_block &b)
 {
     const lcu_part &p = b.a.cache.parts[1];
-    uint32_t per = p.dim / 8, top = b.v_bf16 ? 0x7f80u : 0x7c00u;
+    uint32_t per = p.dim / 8;
     for (uint32_t i = lcu_thread(); i < PROMPT_SLOTS * per; i += PROMPT_THREADS) {
         uint32_t at = i / per;
         lcu_shared<uint4> place = lcu_recast<uint4>(b.values + at * b.v_stride + i % per * 16);
         uint4 v = place[0];
-        uint32_t w[4] = {v.x, v.y, v.z, v.w};
-        bool odd = false;
-        for (uint32_t k = 0; k < 4; k++)
-            for (uint32_t mask = top; mask != 0; mask = mask == top ? top << 16 : 0)
-                if ((w[k] & mask) == mask) {
-                    w[k] &= mask == top ? 0xffff0000u : 0xffffu;
-                    odd = true;
-                }
-        if (odd) {
-            place[0] = make_uint4(w[0], w[1], w[2], w[3]);
+        if (lcu_make_finite(b.v_bf16, v)) {
+            place[0] = v;
             lcu_shared_add(b.spoiled + at, 1);
         }
     }

@@ -67,23 +67,15 @@ LCU_DEV void copy_part(const wide_block<D> &b, uint32_t part, uint32_t tile, uin
  * zero, and their slots marked, so that whoever sees one becomes a NaN. */
 template <uint32_t D, bool BF16> LCU_DEV void clean_values(const wide_block<D> &b, uint32_t stage)
 {
-    constexpr uint32_t top = BF16 ? 0x7f80u : 0x7c00u;
     uint32_t thread = lcu_thread() - WIDE_WARPS * 32;
     for (uint32_t i = thread; i < b.slots * b.units; i += 128) {
         uint32_t row = i / b.units, first_lane = lcu_lane() / b.units * b.units;
         lcu_shared<uint4> at = lcu_recast<uint4>(b.parts[1] + stage * b.part_bytes +
                                                  unit_at(b.slots, row, i % b.units));
         uint4 v = at[0];
-        uint32_t w[4] = {v.x, v.y, v.z, v.w};
-        bool odd = false;
-        LCU_UNROLL
-        for (uint32_t k = 0; k < 4; k++) {
-            bool low = (w[k] & top) == top, high = (w[k] >> 16 & top) == top;
-            w[k] &= (low ? 0xffff0000u : ~0u) & (high ? 0xffffu : ~0u);
-            odd |= low || high;
-        }
+        bool odd = lcu_make_finite(BF16, v);
         if (odd)
-            at[0] = make_uint4(w[0], w[1], w[2], w[3]);
+            at[0] = v;
         uint32_t found = lcu_ballot(odd) >> first_lane;
         if (lcu_lane() == first_lane)
             b.spoiled[stage * b.slots + row] = (uint32_t)((found & (~0u >> (32 - b.units))) != 0);

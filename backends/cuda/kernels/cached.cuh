@@ -3,7 +3,7 @@
 #ifndef LM_BACKENDS_CUDA_CACHED_CUH
 #define LM_BACKENDS_CUDA_CACHED_CUH
 
-#include "backends/cuda/kernels/wrap.cuh"
+#include "backends/cuda/kernels/math.cuh"
 
 /* Slots of one piece: never across a page, whose tokens are 16 or more. */
 #define LCU_RUN_SLOTS 16u
@@ -78,15 +78,8 @@ LCU_DEV void lcu_cached8(const lcu_part &p, lcu_shared<uint8_t> head, uint32_t i
         return;
     }
     if (format == LM_F32) {
-        float4 a = lcu_recast<float4>(head + i * 4)[0], b = lcu_recast<float4>(head + i * 4)[1];
-        v[0] = a.x;
-        v[1] = a.y;
-        v[2] = a.z;
-        v[3] = a.w;
-        v[4] = b.x;
-        v[5] = b.y;
-        v[6] = b.z;
-        v[7] = b.w;
+        lcu_shared<float4> fours = lcu_recast<float4>(head + i * 4);
+        lcu_eight(fours[0], fours[1], v);
     } else if (format == LM_Q8_0) {
         lcu_shared<uint16_t> block = lcu_recast<uint16_t>(head + i / 32 * 34);
         float d = lcu_from_f16(block[0]);

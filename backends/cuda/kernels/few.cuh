@@ -187,7 +187,7 @@ LCU_DEV void sum_fours(const lcu_few_args &a, const few_place &at)
             v, {v.data + skip, other + skip}, at.first + four * (PAIR ? GEMV_ROWS / 2 : GEMV_ROWS)};
         if (w.first >= v.rows)
             break;
-        float acc[GEMV_ROWS][N] = {}, all[GEMV_ROWS * N];
+        float acc[GEMV_ROWS][N] = {};
         if constexpr (!LCU_IS_CODES(L))
             sum_values<L, N, PAIR>(
                 w, thread, (const float *)a.in.data, x_row,
@@ -208,14 +208,7 @@ LCU_DEV void sum_fours(const lcu_few_args &a, const few_place &at)
                     return x_block_of(low, high, more);
                 },
                 acc);
-        LCU_UNROLL
-        for (uint32_t i = 0; i < GEMV_ROWS * N; i++)
-            all[i] = acc[i / N][i % N];
-        lcu_warp_sums<GEMV_ROWS * N>(all);
-        LCU_UNROLL
-        for (uint32_t i = 0; i < GEMV_ROWS * N; i++)
-            if (lcu_lane() == 0)
-                parts[(four * GEMV_WARPS + thread / 32) * GEMV_ROWS * N + i] = all[i];
+        leave_sums<N>(acc, parts, (four * GEMV_WARPS + thread / 32) * GEMV_ROWS * N);
     }
 }
 

@@ -40,15 +40,7 @@ LCU_DEV lcu_shared<float> multiply(const weight_rows &w, const float *x, const l
             w, lcu_thread(),
             [&](uint32_t n, uint32_t g) { return load_x(x8, x_row[n] * (w.v.cols / 32) + g); },
             acc);
-    float all[GEMV_ROWS * N];
-    LCU_UNROLL
-    for (uint32_t i = 0; i < GEMV_ROWS * N; i++)
-        all[i] = acc[i / N][i % N];
-    lcu_warp_sums<GEMV_ROWS * N>(all);
-    LCU_UNROLL
-    for (uint32_t i = 0; i < GEMV_ROWS * N; i++)
-        if (lcu_lane() == 0)
-            parts[lcu_warp() * GEMV_ROWS * N + i] = all[i];
+    leave_sums<N>(acc, parts, lcu_warp() * GEMV_ROWS * N);
     lcu_sync();
     if (lcu_thread() < GEMV_ROWS * N) {
         float sum = parts[lcu_thread()];

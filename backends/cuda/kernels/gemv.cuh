@@ -20,15 +20,7 @@ struct x_quarter {
 
 LCU_DEV void load8(const float *from, float v[8])
 {
-    float4 a = *(const float4 *)from, b = *(const float4 *)(from + 4);
-    v[0] = a.x;
-    v[1] = a.y;
-    v[2] = a.z;
-    v[3] = a.w;
-    v[4] = b.x;
-    v[5] = b.y;
-    v[6] = b.z;
-    v[7] = b.w;
+    lcu_eight(*(const float4 *)from, *(const float4 *)(from + 4), v);
 }
 
 LCU_DEV x_quarter quantise8(const float v[8])
@@ -55,6 +47,21 @@ LCU_DEV x_quarter quantise8(const float v[8])
     float scale = bad ? lcu_float_of(0x7fffffffu) : largest / 127.0f;
     return {make_uint2(words[0], words[1]),
             make_uint2(lcu_bits_of(scale), (uint32_t)(sum & 0xffff) | (uint32_t)other << 16)};
+}
+
+/* Leaves the sums of this warp over its lanes at parts[at + row * N + n]. */
+template <uint32_t N>
+LCU_DEV void leave_sums(const float acc[][N], lcu_shared<float> parts, uint32_t at)
+{
+    float all[GEMV_ROWS * N];
+    LCU_UNROLL
+    for (uint32_t i = 0; i < GEMV_ROWS * N; i++)
+        all[i] = acc[i / N][i % N];
+    lcu_warp_sums<GEMV_ROWS * N>(all);
+    LCU_UNROLL
+    for (uint32_t i = 0; i < GEMV_ROWS * N; i++)
+        if (lcu_lane() == 0)
+            parts[at + i] = all[i];
 }
 
 LCU_DEV void store_quarter(const lcu_x8 &x, size_t block, uint32_t quarter, const x_quarter &q)

@@ -4,6 +4,34 @@
 
 #include "backends/cuda/kernels/wrap.cuh"
 
+/* Eight values from two vectors of four. */
+LCU_DEV void lcu_eight(const float4 &a, const float4 &b, float v[8])
+{
+    v[0] = a.x;
+    v[1] = a.y;
+    v[2] = a.z;
+    v[3] = a.w;
+    v[4] = b.x;
+    v[5] = b.y;
+    v[6] = b.z;
+    v[7] = b.w;
+}
+
+/* Of eight values of 16 bits, those that are not finite become zero; whether there were any. */
+LCU_DEV bool lcu_make_finite(bool bf16, uint4 &v)
+{
+    uint32_t w[4] = {v.x, v.y, v.z, v.w}, top = bf16 ? 0x7f80u : 0x7c00u;
+    bool odd = false;
+    LCU_UNROLL
+    for (uint32_t k = 0; k < 4; k++) {
+        bool low = (w[k] & top) == top, high = (w[k] >> 16 & top) == top;
+        w[k] &= (low ? 0xffff0000u : ~0u) & (high ? 0xffffu : ~0u);
+        odd |= low || high;
+    }
+    v = make_uint4(w[0], w[1], w[2], w[3]);
+    return odd;
+}
+
 LCU_DEV float lcu_sigmoid(float x) { return 1.0f / (1.0f + expf(-x)); }
 
 LCU_DEV float lcu_softplus(float x)
