@@ -21,7 +21,6 @@ static bool is_absent(const lm_norm *norm)
 /* --- queries, keys and values ------------------------------------------------------------------------ */
 
 #define HEAD_WARPS 8u /* of a block that finishes heads */
-#define HEAD_LEAST 8u /* values of a head, see few.cu */
 
 /* Norms of heads that one warp does. */
 static bool takes_norm(const lm_norm *norm, uint32_t dim)
@@ -34,7 +33,7 @@ static bool takes_heads(const lcu_planner *p, const lm_step *step)
     const lm_cache_entry *e = &p->desc->network->caches[step->u.qkv.cache];
     uint32_t k = step->u.qkv.k_dim, v = step->u.qkv.v_dim;
     return e->kv_heads == step->u.qkv.kv_heads && e->k_dim == k && e->v_dim == v &&
-           k >= HEAD_LEAST && v >= HEAD_LEAST && k <= LCU_NORM_WARP && v <= LCU_NORM_WARP &&
+           k >= LCU_FEW_HEAD && v >= LCU_FEW_HEAD && k <= LCU_NORM_WARP && v <= LCU_NORM_WARP &&
            takes_norm(&step->u.qkv.q_norm, k) && takes_norm(&step->u.qkv.k_norm, k);
 }
 

@@ -226,6 +226,7 @@ typedef struct lcu_linear_args {
 /* One to four rows of activations with all that comes before and after, see few.cuh. */
 #define LCU_FEW_TEAMS 2u /* of 128 threads, in a block */
 #define LCU_FEW_DEPTH 8u /* most fours of weight rows that a team takes */
+#define LCU_FEW_HEAD  8u /* values of the least head that is finished there */
 
 typedef struct lcu_few_args {
     const lcu_run *run;

@@ -15,7 +15,6 @@ constexpr uint32_t FEW_TEAMS = LCU_FEW_TEAMS, FEW_THREADS = FEW_TEAMS * GEMV_THR
 constexpr uint32_t FEW_ROWS = 4,
                    FEW_FOURS = LCU_FEW_DEPTH * FEW_TEAMS; /* of weight rows, at most */
 constexpr uint32_t FEW_MOST = FEW_FOURS * GEMV_ROWS;      /* weight rows of a block */
-constexpr uint32_t FEW_LEAST_HEAD = 8;                    /* values */
 constexpr uint32_t FEW_AHEAD = 16; /* weight rows of a block that are fetched ahead */
 
 /* --- shared memory beside the launch's own ---------------------------------------------------------- */
@@ -268,7 +267,7 @@ template <uint32_t N> LCU_APART void quantise_rows(const lcu_few_args &a, const 
 /* The block that brings the last values of a head does the rest with it. */
 LCU_APART void finish_heads(const lcu_few_args &a, const few_place at)
 {
-    LCU_SHARED(uint32_t, whole, FEW_MOST / FEW_LEAST_HEAD + 2);
+    LCU_SHARED(uint32_t, whole, FEW_MOST / LCU_FEW_HEAD + 2);
     const lcu_heads_args &h = a.heads;
     uint32_t part = a.first_head_part + at.part, dim = h.dim[part], counter = 0;
     uint32_t end = at.first + at.each, rows = h.heads[part] * dim;
