@@ -118,9 +118,12 @@ static void print_plan(const llm_model *model)
     printf(json ? "]" : "\n");
 }
 
-static void print_memory(const llm_model *model, uint64_t context)
+static void print_memory(const llm_model *model, const tool_compute *compute)
 {
-    llm_engine_params ep = {.struct_size = sizeof ep, .context = (uint32_t)context};
+    llm_engine_params ep = {.struct_size = sizeof ep,
+                            .context = (uint32_t)compute->context,
+                            .cache_type = compute->cache,
+                            .flags = compute->fast ? LLM_ENGINE_FAST : 0};
     llm_memory_plan p = {.struct_size = sizeof p};
     printf(json ? ", \"memory\": [" : "memory, in bytes\n");
     for (uint32_t i = 0;; i++) {
@@ -157,6 +160,8 @@ int main(int argc, char **argv)
         {"--memory", TOOL_FLAG, &memory, NULL, "print the exact bytes asked of each device", 0},
         {"--ctx", TOOL_COUNT, &compute.context, "N",
          "for sequences of N tokens [the model's context]", 1e9},
+        {"--cache", TOOL_TEXT, &compute.cache, "TYPE",
+         "cache type: f16, f32, bf16, q8_0, q4_0, e4m3 [f16]", 0},
         {"--json", TOOL_FLAG, &json, NULL, "print one JSON object", 0},
         TOOL_COMPUTE_OPTIONS(compute),
         {0},
@@ -172,7 +177,9 @@ int main(int argc, char **argv)
     tool_parse(&program, argc, argv);
     llm_runtime *runtime;
     llm_model *model;
-    llm_runtime_params rp = {.struct_size = sizeof rp, .threads = (uint32_t)compute.threads};
+    llm_runtime_params rp = {.struct_size = sizeof rp,
+                             .threads = (uint32_t)compute.threads,
+                             .module_folder = compute.modules};
     llm_model_params mp = {.struct_size = sizeof mp,
                            .load = LLM_LOAD_HEADER,
                            .context = (uint32_t)compute.context,
@@ -189,7 +196,7 @@ int main(int argc, char **argv)
     if (plan)
         print_plan(model);
     if (memory)
-        print_memory(model, compute.context);
+        print_memory(model, &compute);
     printf(json ? "}\n" : "");
     llm_model_release(model);
     llm_runtime_destroy(runtime);

@@ -272,11 +272,13 @@ int main(int argc, char **argv)
     tool_check(llm_model_open(runtime, o.words[0], &mp, &j.model));
     tool_check(llm_model_get_info(j.model, &info));
     tool_check(llm_writer_create(runtime, o.words[1], "gguf", &j.writer));
+    tool_unfinished(j.writer);
     copy_metadata(&j, o.words[2]);
     take_tensors(&j, &o, &info);
     for (uint64_t i = 0; i < j.n; i++)
         encode_tensor(&j, i);
     tool_check(llm_writer_finish(j.writer));
+    tool_unfinished(NULL);
     char before[32], after[32];
     fprintf(stderr, "%llu tensors, %s before, %s after: %.2f bits per weight, in %.1f s\n",
             (unsigned long long)j.n, tool_bytes(j.bytes_in, before), tool_bytes(j.bytes_out, after),

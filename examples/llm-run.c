@@ -4,6 +4,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#define NO_BOUND UINT64_MAX
+
 typedef struct options {
     const char *model, *prompt, *file;
     tool_compute compute;
@@ -16,7 +18,7 @@ typedef struct options {
 static options parse(int argc, char **argv)
 {
     static options o = {
-        .tokens = 0, .top_k = 40, .temp = 0.8, .top_p = 0.95, .min_p = 0.05, .repeat = 1};
+        .tokens = NO_BOUND, .top_k = 40, .temp = 0.8, .top_p = 0.95, .min_p = 0.05, .repeat = 1};
     const tool_option list[] = {
         {"-p", TOOL_TEXT, &o.prompt, "TEXT", "the text to continue", 0},
         {"-f", TOOL_TEXT, &o.file, "FILE", "read it from a file; without -p and -f, from stdin", 0},
@@ -93,6 +95,8 @@ static uint64_t generate(llm_session *session, const options *o, double *first)
     llm_piece piece = LLM_PIECE_INIT;
     uint64_t made = 0;
     int32_t rc;
+    if (o->tokens == 0)
+        return 0;
     while ((rc = llm_session_next(session, &piece)) == LLM_OK) {
         if (made++ == 0)
             *first = tool_now();
@@ -120,10 +124,11 @@ int main(int argc, char **argv)
     if (text != NULL && strlen(text) != size)
         tool_fail("the prompt has a NUL in it, at byte %llu", (unsigned long long)strlen(text));
     llm_sampler *sampler = make_sampler(m.runtime, &o);
+    bool bound = o.tokens != NO_BOUND && o.tokens != 0;
     llm_session_params sp = {.struct_size = sizeof sp,
-                             .set_mask = o.tokens > 0 ? LLM_SESSION_SET_MAX_TOKENS : 0,
+                             .set_mask = bound ? LLM_SESSION_SET_MAX_TOKENS : 0,
                              .engine = m.engine,
-                             .max_tokens = (uint32_t)o.tokens,
+                             .max_tokens = bound ? (uint32_t)o.tokens : 0,
                              .sampler = sampler,
                              .stops = o.stops.items,
                              .n_stops = o.stops.count};
@@ -139,7 +144,7 @@ int main(int argc, char **argv)
     fprintf(stderr,
             "prompt %llu tokens, %.1f/s; generated %llu tokens, %.1f/s; first after %.0f ms; %s\n",
             (unsigned long long)prompt, (double)prompt / (fed - start), (unsigned long long)made,
-            (double)made / (done - fed), (first - start) * 1e3,
+            made > 0 ? (double)made / (done - fed) : 0, (first - start) * 1e3,
             tool_bytes(tool_memory(&m), memory));
     llm_session_destroy(session);
     llm_sampler_destroy(sampler);

@@ -214,12 +214,14 @@ int main(int argc, char **argv)
         tool_fail("no memory to write with");
     tool_check(llm_runtime_create(NULL, &runtime));
     tool_check(llm_writer_create(runtime, words[2], "gguf", &s.writer));
+    tool_unfinished(s.writer);
     synth_metadata(&shape, s.writer, format);
     announce(&s, &shape, format, tensors, n);
     for (uint64_t i = 0; i < n; i++)
         write_tensor(&s, &tensors[i]);
     flush(&s);
     tool_check(llm_writer_finish(s.writer));
+    tool_unfinished(NULL);
     char text[32];
     fprintf(stderr, "%llu tensors, %.1f M parameters, %s, in %.1f s\n", (unsigned long long)n,
             (double)s.total / 1e6, tool_bytes(s.bytes, text), tool_now() - start);

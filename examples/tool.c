@@ -4,6 +4,7 @@
 
 #include <errno.h>
 #include <math.h>
+#include <signal.h>
 #include <stdarg.h>
 #include <stdlib.h>
 #include <string.h>
@@ -19,8 +20,34 @@
 
 static const char *program_name = "llm";
 static bool bar_shown;
+static llm_writer *unfinished;
+static volatile sig_atomic_t interrupted; /* the signal */
 
 /* --- ending ----------------------------------------------------------------------------------- */
+
+#if defined(__GNUC__)
+__attribute__((noreturn))
+#endif
+static void
+leave(int status)
+{
+    llm_writer_destroy(unfinished);
+    exit(status);
+}
+
+/* A second one ends the program at once. */
+static void interrupt(int number)
+{
+    interrupted = number;
+    signal(number, SIG_DFL);
+}
+
+void tool_unfinished(llm_writer *writer)
+{
+    unfinished = writer;
+    signal(SIGINT, writer == NULL ? SIG_DFL : interrupt);
+    signal(SIGTERM, writer == NULL ? SIG_DFL : interrupt);
+}
 
 /* One line, whatever the message holds. */
 static void say(const char *format, va_list args, const char *tail)
@@ -39,7 +66,7 @@ void tool_fail(const char *format, ...)
     va_start(args, format);
     say(format, args, "");
     va_end(args);
-    exit(1);
+    leave(1);
 }
 
 void tool_misused(const char *format, ...)
@@ -48,7 +75,7 @@ void tool_misused(const char *format, ...)
     va_start(args, format);
     say(format, args, " (--help tells more)");
     va_end(args);
-    exit(2);
+    leave(2);
 }
 
 void tool_check(int32_t status)
@@ -356,6 +383,8 @@ void tool_progress(const char *what, uint64_t done, uint64_t total)
     static double last;
     double now = tool_now();
     bool over = done >= total;
+    if (interrupted != 0)
+        leave(128 + interrupted);
     if (!isatty(fileno(stderr)) || (!over && now - last < 0.1))
         return;
     last = now;

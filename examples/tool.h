@@ -60,6 +60,10 @@ __attribute__((format(printf, 1, 2), noreturn))
 #endif
 void tool_misused(const char *format, ...);
 
+/* A file is being written (NULL: it is finished). When the program fails or is interrupted before, what
+ * there is of it is removed; interrupts take effect at the next tool_progress(). */
+void tool_unfinished(llm_writer *writer);
+
 /* Fails with the library's message when a status is negative. */
 void tool_check(int32_t status);
 

@@ -10,9 +10,11 @@ int32_t lvk_cache_query(lm_device *device, const lm_cache_desc *desc, uint64_t *
                         uint64_t *fixed_bytes)
 {
     (void)device;
-    if (desc->kind != LM_CACHE_STATE &&
-        (lhost_is_rotated(desc->k_format) || lhost_is_rotated(desc->v_format)))
-        return lm_fail(LLM_E_UNSUPPORTED, "Vulkan has no cache of type %s", desc->k_format->name);
+    const lm_format *rotated = lhost_is_rotated(desc->k_format)   ? desc->k_format
+                               : lhost_is_rotated(desc->v_format) ? desc->v_format
+                                                                  : NULL;
+    if (desc->kind != LM_CACHE_STATE && rotated != NULL)
+        return lm_fail(LLM_E_UNSUPPORTED, "Vulkan has no cache of type %s", rotated->name);
     LM_TRY(lhost_storage_query(desc, BY_HEAD, page_bytes));
     *fixed_bytes = 0;
     if (*page_bytes > UINT32_MAX) /* shaders have offsets of 32 bits in a page */

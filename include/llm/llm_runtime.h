@@ -11,7 +11,8 @@
 extern "C" {
 #endif
 
-/* What a model file may ask for. Zero fields mean the default in brackets. */
+/* What a model file may ask for. Zero fields mean the default in brackets. As a part of
+ * llm_runtime_params this structure does not grow. */
 typedef struct llm_limits {
     uint32_t struct_size;
     uint32_t parts;        /* files of a split set [1024] */

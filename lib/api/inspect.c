@@ -78,8 +78,8 @@ static int32_t describe_pair(const lm_gguf *g, const lm_gguf_pair *pair, uint64_
     llm_metadata v;
     memset(&v, 0, sizeof v);
     if (item >= pair->value.count && !(item == 0 && pair->value.is_array))
-        return lm_fail(LLM_E_NOT_FOUND, "metadata '%s' has no item %llu", pair->key.data,
-                       (unsigned long long)item);
+        return lm_fail(LLM_E_NOT_FOUND, "metadata '%s' has no item %llu",
+                       lm_gguf_quote(pair->key).text, (unsigned long long)item);
     v.is_array = pair->value.is_array;
     v.count = pair->value.count;
     v.key = pair->key.data;
@@ -142,13 +142,13 @@ LLM_API int32_t llm_model_tensor_values(const llm_model *model, uint64_t index, 
     const lm_format *f = t->format;
     if (f->decode == NULL)
         return lm_fail(LLM_E_UNSUPPORTED, "tensor '%s' is stored as %s, which holds no floats",
-                       t->name.data, f->name);
+                       lm_gguf_quote(t->name).text, f->name);
     if (first > t->count || count > t->count - first || first % f->block != 0 ||
         count % f->block != 0)
         return lm_fail(
             LLM_E_INVALID,
             "tensor '%s' has %llu values in blocks of %u; [%llu, +%llu) is no range of those",
-            t->name.data, (unsigned long long)t->count, (unsigned)f->block,
+            lm_gguf_quote(t->name).text, (unsigned long long)t->count, (unsigned)f->block,
             (unsigned long long)first, (unsigned long long)count);
     if (count == 0)
         return LLM_OK;

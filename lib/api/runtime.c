@@ -37,9 +37,14 @@ static void set_limit(uint64_t *limit, uint64_t wanted)
         *limit = wanted;
 }
 
-static void take_limits(lm_limits *limits, const llm_limits *given)
+static int32_t take_limits(lm_limits *limits, const llm_limits *given)
 {
     lm_limits_default(limits);
+    if (given->struct_size == 0)
+        return LLM_OK;
+    if (given->struct_size != sizeof *given)
+        return lm_fail(LLM_E_INVALID, "llm_limits: struct_size is %u; set it to sizeof(llm_limits)",
+                       (unsigned)given->struct_size);
     uint64_t parts = limits->parts;
     set_limit(&parts, given->parts);
     limits->parts = (uint32_t)parts;
@@ -48,6 +53,7 @@ static void take_limits(lm_limits *limits, const llm_limits *given)
     set_limit(&limits->array_items, given->array_items);
     set_limit(&limits->pairs, given->pairs);
     set_limit(&limits->tensors, given->tensors);
+    return LLM_OK;
 }
 
 LLM_API int32_t llm_runtime_create(const llm_runtime_params *params, llm_runtime **out)
@@ -69,9 +75,8 @@ LLM_API int32_t llm_runtime_create(const llm_runtime_params *params, llm_runtime
     lm_ref_init(&rt->refs);
     lm_allocator_init(&rt->alloc, &p.allocator);
     rt->log = (lm_log){p.log, p.log_user};
-    take_limits(&rt->limits, &p.limits);
-    int32_t rc = LLM_OK;
-    if (p.kernel_cache != NULL) {
+    int32_t rc = take_limits(&rt->limits, &p.limits);
+    if (rc >= 0 && p.kernel_cache != NULL) {
         rt->kernel_cache = lm_strdup(&rt->alloc, p.kernel_cache, strlen(p.kernel_cache));
         rc = rt->kernel_cache == NULL ? LLM_E_MEMORY : LLM_OK;
     }

@@ -66,7 +66,7 @@ bool lm_os_allow_tiles(void);
 uint32_t lm_os_cgroup_cpus(const char *root);
 uint64_t lm_os_memory_total(void); /* 0: unknown */
 uint64_t lm_os_memory_free(void);
-/* Wishes for large pages under new memory that will be read in whole again and again. */
+/* Wishes for large pages under memory, not touched yet, that will be read in whole again and again. */
 void lm_os_large_pages(void *data, size_t size);
 /* From here to `off`, pages that this thread is the first to touch, of files or not, are dealt out to all
  * memory nodes in turn; false: there is one node, or somebody chose a policy. Linux only. */

@@ -97,10 +97,7 @@ int32_t lm_os_map(lm_os_file file, uint64_t size, lm_os_mapping *out)
     if (data == MAP_FAILED)
         return lm_fail(LLM_E_IO, "cannot map %llu bytes: %s", (unsigned long long)size,
                        strerror(errno));
-#if defined(MADV_HUGEPAGE)
-    madvise(data, (size_t)size,
-            MADV_HUGEPAGE); /* what is not in memory yet is read into large pages */
-#endif
+    lm_os_large_pages(data, (size_t)size); /* for what is not in memory yet */
     *out = (lm_os_mapping){data, size, 0};
     return LLM_OK;
 }

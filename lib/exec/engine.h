@@ -33,7 +33,6 @@ typedef struct lm_batch {
     lm_run_seq *seqs;
     lm_work **works; /* [max seqs] those in this batch */
     uint32_t n_works;
-    _Atomic uint32_t cancel; /* raised when every work in it was cancelled */
 } lm_batch;
 
 struct lm_engine {

@@ -16,6 +16,16 @@ static int32_t create_text(lm_session *s)
     return LLM_OK;
 }
 
+/* Not zeroed: a file may claim a context of gigabytes, and what is not touched costs nothing. */
+static int32_t *new_timeline(const lm_session *s)
+{
+    size_t bytes;
+    if (lm_mul_size(s->context, sizeof(int32_t), &bytes))
+        return lm_alloc(s->alloc, bytes);
+    lm_fail(LLM_E_MEMORY, "out of memory: a timeline of %u tokens", (unsigned)s->context);
+    return NULL;
+}
+
 static int32_t create(lm_engine *e, const lm_tokenizer *tokenizer, const lm_session_options *o,
                       lm_session *s)
 {
@@ -26,7 +36,7 @@ static int32_t create(lm_engine *e, const lm_tokenizer *tokenizer, const lm_sess
     s->tokenizer = tokenizer;
     s->top_n = o->top_n;
     LM_TRY(lm_os_mutex_init(s->alloc, &s->ticket_mutex));
-    s->timeline = LM_NEW_ARRAY(s->alloc, int32_t, s->context);
+    s->timeline = new_timeline(s);
     s->logits = LM_NEW_ARRAY(s->alloc, float, e->network->n_vocab);
     if (s->timeline == NULL || s->logits == NULL)
         return LLM_E_MEMORY;
@@ -310,6 +320,8 @@ int32_t lm_session_feed(lm_session *s, const int32_t *tokens, const float *rows,
     uint32_t keep = rc == LLM_E_CANCELLED && s->seq.length > before ? s->seq.length : before;
     lm_seq_rewind(&s->seq, keep);
     cut_timeline(s, keep);
+    if (keep > before) /* the text of before does not go on behind what was kept */
+        lm_session_restart(s);
     return rc;
 }
 
@@ -350,7 +362,7 @@ int32_t lm_session_sync(lm_session *s, const int32_t *tokens, uint64_t n, const 
     LM_TRY(check_tokens(s, tokens, n));
     int32_t *old = s->timeline;
     uint32_t old_length = s->length, common = common_prefix(s, tokens, (uint32_t)n);
-    int32_t *fresh = LM_NEW_ARRAY(s->alloc, int32_t, s->context);
+    int32_t *fresh = new_timeline(s);
     if (fresh == NULL)
         return LLM_E_MEMORY;
     memcpy(fresh, tokens, (size_t)n * sizeof *fresh);

@@ -20,8 +20,8 @@ static int32_t value_bytes(const lm_format *f, uint64_t values, uint64_t *out)
     return LLM_OK;
 }
 
-/* Bytes of one cache entry for `tokens` tokens (states: for the sequence). */
-static int32_t entry_bytes(const lm_engine *e, uint32_t cache, uint32_t tokens, uint64_t *out)
+/* Bytes of one cache entry for one token (states: for the sequence). */
+static int32_t entry_bytes(const lm_engine *e, uint32_t cache, uint64_t *out)
 {
     const lm_cache_entry *c = &e->network->caches[cache];
     if (e->network->groups[c->group].kind == LM_CACHE_STATE) {
@@ -32,34 +32,35 @@ static int32_t entry_bytes(const lm_engine *e, uint32_t cache, uint32_t tokens, 
     LM_TRY(value_bytes(e->options.shape.k_format, (uint64_t)c->kv_heads * c->k_dim, &k));
     if (e->network->groups[c->group].kind != LM_CACHE_LATENT)
         LM_TRY(value_bytes(e->options.shape.v_format, (uint64_t)c->kv_heads * c->v_dim, &v));
-    *out = (k + v) * tokens;
+    *out = k + v;
     return LLM_OK;
 }
 
-/* The part of a page that a device holds. */
-static int32_t device_bytes(const lm_engine *e, uint32_t device, uint32_t group, uint32_t tokens,
-                            uint64_t *out)
+/* The part of a token (of a state) that a device holds. */
+static int32_t device_bytes(const lm_engine *e, uint32_t device, uint32_t group, uint64_t *out)
 {
     *out = 0;
     for (uint32_t c = 0; c < e->network->n_caches; c++) {
         uint64_t bytes = 0;
         if (e->network->caches[c].group != group || !lm_programs_holds(e->programs, device, c))
             continue;
-        LM_TRY(entry_bytes(e, c, tokens, &bytes));
+        LM_TRY(entry_bytes(e, c, &bytes));
         *out += bytes;
     }
     return LLM_OK;
 }
 
-static int32_t move_page(lm_engine *e, uint32_t group, uint32_t page, uint32_t tokens, stream *s)
+/* `each`: what the devices hold of a token, or of the state. */
+static int32_t move_page(lm_engine *e, uint32_t group, uint32_t page, uint32_t tokens,
+                         const uint64_t *each, stream *s)
 {
+    bool state = e->network->groups[group].kind == LM_CACHE_STATE;
     for (uint32_t i = 0; i < e->placement->n_devices; i++) {
         lm_device *d = e->placement->devices[i].device;
         lm_cache *cache = e->programs->caches[i][group];
-        uint64_t bytes;
+        uint64_t bytes = state ? each[i] : each[i] * tokens;
         if (cache == NULL)
             continue;
-        LM_TRY(device_bytes(e, i, group, tokens, &bytes));
         if (s->data != NULL) {
             if (!lm_inside(s->used, bytes, s->size))
                 return lm_fail(LLM_E_MISMATCH, "the saved cache ends early");
@@ -77,12 +78,15 @@ static int32_t move_group(lm_seq *seq, uint32_t group, stream *s)
     lm_engine *e = seq->engine;
     lm_seq_group *g = &seq->groups[group];
     uint32_t tokens = e->options.shape.page_tokens;
+    uint64_t each[LM_MAX_DEVICES];
+    for (uint32_t i = 0; i < e->placement->n_devices; i++)
+        LM_TRY(device_bytes(e, i, group, &each[i]));
     if (e->network->groups[group].kind == LM_CACHE_STATE)
-        return g->state == LM_NO_PAGE ? LLM_OK : move_page(e, group, g->state, 0, s);
+        return g->state == LM_NO_PAGE ? LLM_OK : move_page(e, group, g->state, 0, each, s);
     for (uint32_t i = 0; i < g->count; i++) {
         uint32_t start = (g->first + i) * tokens;
         uint32_t filled = seq->length > start ? lm_min_u32(seq->length - start, tokens) : 0;
-        LM_TRY(move_page(e, group, g->pages[i], filled, s));
+        LM_TRY(move_page(e, group, g->pages[i], filled, each, s));
     }
     return LLM_OK;
 }
@@ -121,8 +125,9 @@ int32_t lm_engine_export_most(const lm_engine *e, uint64_t *size)
     *size = 0;
     for (uint32_t c = 0; c < e->network->n_caches; c++) {
         uint64_t bytes;
-        LM_TRY(entry_bytes(e, c, e->options.shape.context, &bytes));
-        *size += bytes;
+        bool state = e->network->groups[e->network->caches[c].group].kind == LM_CACHE_STATE;
+        LM_TRY(entry_bytes(e, c, &bytes));
+        *size += state ? bytes : bytes * e->options.shape.context;
     }
     return LLM_OK;
 }

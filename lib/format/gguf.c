@@ -13,8 +13,7 @@ void lm_limits_default(lm_limits *limits)
         .array_items = (uint64_t)64 << 20,
         .pairs = 64 << 10,
         .tensors = 1 << 20,
-        .parts = 4096,
-        .depth = 64,
+        .parts = 1024,
     };
 }
 

@@ -68,7 +68,6 @@ typedef struct lm_limits {
     uint64_t pairs;        /* of each file */
     uint64_t tensors;      /* of all files of a set */
     uint32_t parts;        /* files of a set */
-    uint32_t depth;        /* nesting, in formats that have it */
 } lm_limits;
 
 void lm_limits_default(lm_limits *limits);
@@ -110,10 +109,17 @@ int32_t lm_gguf_get_f64(const lm_gguf *gguf, const char *key, uint64_t index, do
 int32_t lm_gguf_get_bool(const lm_gguf *gguf, const char *key, bool *out);
 int32_t lm_gguf_get_string(const lm_gguf *gguf, const char *key, lm_gguf_string *out);
 
-/* The tensor's bytes: a pointer into the mapping (`*data`), or NULL when the source is not mapped
- * and lm_gguf_read must be used. No alignment is promised beyond the file's own. */
+/* The tensor's bytes in the mapping, or NULL when the source is not mapped and lm_gguf_read must be
+ * used. No alignment is promised beyond the file's own. */
 const void *lm_gguf_data(const lm_gguf *gguf, const lm_gguf_tensor *tensor);
 int32_t lm_gguf_read(const lm_gguf *gguf, const lm_gguf_tensor *tensor, uint64_t offset, void *into,
                      size_t size);
+
+/* A name out of a file, made fit for a message: cut, and printable ASCII only. */
+typedef struct lm_gguf_quoted {
+    char text[64];
+} lm_gguf_quoted;
+
+lm_gguf_quoted lm_gguf_quote(lm_gguf_string s);
 
 #endif

@@ -36,13 +36,6 @@ int32_t lm_gguf_read_bytes(lm_gguf_cursor *c, const char *what, void *into, uint
 int32_t lm_gguf_expect(const lm_gguf_cursor *c, const char *what, uint64_t count, uint64_t least,
                        uint64_t limit);
 
-/* A name out of a file, made fit for a message: cut, and printable ASCII only. */
-typedef struct lm_gguf_quoted {
-    char text[64];
-} lm_gguf_quoted;
-
-lm_gguf_quoted lm_gguf_quote(lm_gguf_string s);
-
 size_t lm_gguf_item_bytes(uint32_t type); /* 0: not of a fixed size */
 
 int32_t lm_gguf_read_pairs(lm_gguf *g, lm_gguf_cursor *c, uint64_t count);

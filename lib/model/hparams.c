@@ -67,8 +67,8 @@ static int32_t read_scaling(const reader *r, void *field)
             return LLM_OK;
         }
     }
-    return lm_fail(LLM_E_UNSUPPORTED, "metadata '%s': unknown RoPE scaling '%.32s'", r->key,
-                   name.data);
+    return lm_fail(LLM_E_UNSUPPORTED, "metadata '%s': unknown RoPE scaling '%s'", r->key,
+                   lm_gguf_quote(name).text);
 }
 
 static void store(void *field, uint32_t type, double number)

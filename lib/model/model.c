@@ -18,7 +18,8 @@ static int32_t find_architecture(lm_model *m)
     memcpy(m->arch_name, name.data, name.size);
     m->arch = lm_arch_by_name(m->arch_name);
     if (m->arch == NULL)
-        return lm_fail(LLM_E_UNSUPPORTED, "the architecture '%s' is not supported", m->arch_name);
+        return lm_fail(LLM_E_UNSUPPORTED, "the architecture '%s' is not supported",
+                       lm_gguf_quote(name).text);
     return LLM_OK;
 }
 

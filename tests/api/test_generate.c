@@ -163,6 +163,23 @@ static void test_generate__cancelled_feed_keeps_chunks(void **state)
     llm_session_destroy(s);
 }
 
+/* What was kept is a new text: an end that was reached before it does not count any more. */
+static void test_generate__cancelled_feed_ends_the_generation(void **state)
+{
+    llm_session_params sp = {.set_mask = LLM_SESSION_SET_MAX_TOKENS, .max_tokens = 1};
+    llm_session *s = start(*state, &sp);
+    stopper x = {.at = 3};
+    llm_feed_params fp = {
+        .struct_size = sizeof fp, .chunk = 3, .progress = stop_after, .progress_user = &x};
+    llm_piece piece = LLM_PIECE_INIT;
+    assert_int_equal(llm_session_next(s, &piece), LLM_OK);
+    assert_int_equal(llm_session_next(s, &piece), LLM_DONE);
+    assert_status(llm_session_feed(s, prompt, PROMPT, &fp), LLM_E_CANCELLED);
+    assert_int_equal(llm_session_length(s), PROMPT + 1 + 2); /* with the token that was made last */
+    assert_int_equal(llm_session_next(s, &piece), LLM_OK);
+    llm_session_destroy(s);
+}
+
 static void test_generate__second_caller_is_busy(void **state)
 {
     llm_session_params sp = {0};
@@ -239,6 +256,7 @@ int main(void)
         cmocka_unit_test(test_generate__probabilities),
         cmocka_unit_test(test_generate__tickets),
         cmocka_unit_test(test_generate__cancelled_feed_keeps_chunks),
+        cmocka_unit_test(test_generate__cancelled_feed_ends_the_generation),
         cmocka_unit_test(test_generate__second_caller_is_busy),
         cmocka_unit_test(test_generate__embedding_rows),
         cmocka_unit_test(test_generate__bad_arguments),

@@ -99,6 +99,35 @@ static void test_open__paths(void **state)
     assert_true(llm_model_open(w->rt, test_file_path("api/test_open.c"), NULL, &model) < 0);
 }
 
+/* Each bound refuses the model when it is too low, and 0 is the default. */
+static void test_open__limits(void **state)
+{
+    llm_limits low[] = {
+        {.header_bytes = 100}, {.string_bytes = 4}, {.pairs = 3}, {.tensors = 3}, {.parts = 1}};
+    llm_runtime_params rp = {.struct_size = sizeof rp, .threads = 1};
+    llm_runtime *rt;
+    llm_model *model;
+    (void)state;
+    for (size_t i = 0; i < sizeof low / sizeof low[0]; i++) {
+        rp.limits = low[i]; /* without struct_size: not there */
+        assert_ok(llm_runtime_create(&rp, &rt));
+        assert_ok(llm_model_open(rt, model_path, NULL, &model));
+        llm_model_release(model);
+        llm_runtime_destroy(rt);
+        rp.limits.struct_size = sizeof rp.limits;
+        assert_ok(llm_runtime_create(&rp, &rt));
+        if (low[i].parts != 0) { /* it is one file */
+            assert_ok(llm_model_open(rt, model_path, NULL, &model));
+            llm_model_release(model);
+        } else {
+            assert_status(llm_model_open(rt, model_path, NULL, &model), LLM_E_LIMIT);
+        }
+        llm_runtime_destroy(rt);
+    }
+    rp.limits.struct_size = sizeof rp.limits + 8;
+    assert_status(llm_runtime_create(&rp, &rt), LLM_E_INVALID);
+}
+
 #if !defined(_WIN32)
 static void test_open__descriptors(void **state)
 {
@@ -441,6 +470,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_open__paths),
+        cmocka_unit_test(test_open__limits),
 #if !defined(_WIN32)
         cmocka_unit_test(test_open__descriptors),
 #endif

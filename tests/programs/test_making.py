@@ -4,9 +4,12 @@
     test_making.py FOLDER-OF-PROGRAMS [FOLDER-OF-TEST-DATA]"""
 import json
 import math
+import signal
 import struct
+import subprocess
+import time
 
-from rig import Case, main, model, run, scratch, testdata
+from rig import PROGRAMS, Case, main, model, run, scratch, testdata
 
 FORMATS = """f32 f16 bf16 q4_0 q4_1 q5_0 q5_1 q8_0 q2_k q3_k q4_k q5_k q6_k iq1_s iq1_m iq2_xxs iq2_xs iq2_s
     iq3_xxs iq3_s iq4_nl iq4_xs tq1_0 tq2_0 mxfp4 nvfp4 f8_e4m3 e4m3""".split()
@@ -150,7 +153,18 @@ class Quantize(Case):
         self.refuses(2, "llm-quantize", f32, out, "q8_0", "--output", "q9_0", says="q9_0")
         self.refuses(2, "llm-quantize", f32, out, "q8_0", "--keep", "token_embd.weight", says="--keep")
         self.refuses(1, "llm-quantize", f32, out, "q8_0", "--keep", "nothing*=f32", says="nothing*")
-        self.assertFalse(out.exists())
+        self.assertEqual(list(out.parent.glob(out.name + "*")), [])  # and nothing half-written
+
+    def test_interrupts_leave_nothing(self):
+        out = scratch("stopped.gguf")
+        program = subprocess.Popen([PROGRAMS / "llm-quantize", model("tiny,layers=1,width=256,vocab=8192", "f32"),
+                                    out, "iq2_xs"])
+        while not list(out.parent.glob(out.name + "*")):  # it has begun to write
+            self.assertIsNone(program.poll())
+            time.sleep(0.01)
+        program.send_signal(signal.SIGINT)
+        self.assertEqual(program.wait(timeout=120), 128 + signal.SIGINT)
+        self.assertEqual(list(out.parent.glob(out.name + "*")), [])
 
     def test_real_model_stays_itself(self):
         path = testdata("models/stories260K/stories260K-f32-v3.gguf")

@@ -245,6 +245,11 @@ class Running(Case):
         self.assertEqual(self.succeeds("llm-run", model(), "-n", "9", stdin=b"Once upon").out, given)
         self.refuses(1, "llm-run", model(), "-n", "9", stdin=b"Once\0upon", says="NUL")
 
+    def test_no_tokens(self):
+        result = self.succeeds("llm-run", model(), "-p", "Once", "-n", "0")
+        self.assertEqual(result.out, b"")
+        self.assertIn("generated 0 tokens", result.err)
+
     def test_figures(self):
         result = self.succeeds("llm-run", model(), "-p", "Once", "-n", "9")
         self.assertRegex(result.err, r"\Aprompt \d+ tokens, [\d.]+/s; generated 9 tokens, [\d.]+/s; "
