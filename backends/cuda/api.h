@@ -28,6 +28,7 @@ typedef struct lcu_properties {
     uint32_t capability;   /* 90 for 9.0 */
     uint32_t processors;   /* streaming multiprocessors */
     uint32_t shared_bytes; /* that one block may ask for */
+    uint64_t cache_bytes;  /* of the second cache, which all processors share */
 } lcu_properties;
 
 enum { LCU_TO_DEVICE, LCU_TO_HOST, LCU_ON_DEVICE };
@@ -46,10 +47,10 @@ typedef struct lcu_library {
 } lcu_library;
 
 /* out[count][rows] = scale * x[count][cols] * weight[rows][cols] + residual; rows of weight and x are
- * `stride` values apart. */
+ * `stride` values apart, those of the residual and the result `out_stride`. */
 typedef struct lcu_gemm {
     const void *weight, *x; /* BF16 */
-    uint32_t rows, cols, count, stride;
+    uint32_t rows, cols, count, stride, out_stride;
     const float *residual; /* laid out as the result, or NULL */
     float *out;
     float scale;

@@ -2,13 +2,15 @@
  * 12 and 13 share: its headers may be absent where this is compiled, and it where this runs. */
 #include "backends/cuda/library.h"
 
+#include "base/alloc.h"
 #include "base/os.h"
 
 #include <string.h>
 
 enum { UNKNOWN_ERROR = 999 };
 enum { TYPE_F32 = 0, TYPE_BF16 = 14, SUMS_F32 = 68, TRANSPOSED = 1 };
-enum { DESC_TRANSPOSE_A = 3, PREFERENCE_WORKSPACE = 1 };
+enum { DESC_TRANSPOSE_A = 3 };
+enum { PREFERENCE_WORKSPACE = 1, PREFERENCE_ALIGN_RESIDUAL = 7, PREFERENCE_ALIGN_OUT = 8 };
 
 typedef int status;
 
@@ -106,14 +108,17 @@ static bool describe(const calls *c, const lcu_gemm *g, description *d)
 {
     const int transposed = TRANSPOSED;
     const uint64_t workspace = g->workspace_bytes;
+    const uint32_t align = LM_ALIGN; /* of slots, where 256 would be taken for granted */
     return c->desc_create(&d->product, SUMS_F32, TYPE_F32) == 0 &&
            c->desc_set(d->product, DESC_TRANSPOSE_A, &transposed, sizeof transposed) == 0 &&
            c->layout_create(&d->weight, TYPE_BF16, g->cols, g->rows, g->stride) == 0 &&
            c->layout_create(&d->x, TYPE_BF16, g->cols, g->count, g->stride) == 0 &&
-           c->layout_create(&d->out, TYPE_F32, g->rows, g->count, g->rows) == 0 &&
+           c->layout_create(&d->out, TYPE_F32, g->rows, g->count, g->out_stride) == 0 &&
            c->preference_create(&d->preference) == 0 &&
            c->preference_set(d->preference, PREFERENCE_WORKSPACE, &workspace, sizeof workspace) ==
-               0;
+               0 &&
+           c->preference_set(d->preference, PREFERENCE_ALIGN_RESIDUAL, &align, sizeof align) == 0 &&
+           c->preference_set(d->preference, PREFERENCE_ALIGN_OUT, &align, sizeof align) == 0;
 }
 
 static void forget(const calls *c, const description *d)

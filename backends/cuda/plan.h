@@ -23,6 +23,11 @@ typedef struct lcu_kernel {
 
 extern const lcu_kernel lcu_kernels[LCU_KERNEL_COUNT]; /* kernels.c */
 
+static inline uint32_t lcu_ceil_div(uint32_t a, uint32_t b)
+{
+    return a / b + (a % b != 0);
+}
+
 /* --- launches ----------------------------------------------------------------------------------- */
 
 /* What a grid may grow with, rounded up to a bucket for runs that are recorded. */
@@ -134,6 +139,9 @@ typedef struct lcu_product {
 } lcu_product;
 
 void lcu_plan_product(lcu_planner *p, const lcu_product *product); /* plan_linear.c */
+/* The rows from which on the library does it, UINT32_MAX: never. `out`: of each part. */
+uint32_t lcu_library_rows(const lcu_planner *p, const lcu_product *product); /* plan_library.c */
+void lcu_plan_library(lcu_planner *p, const lcu_product *product, const lcu_slot *out);
 /* Activations of so many columns lie in shared memory. */
 bool lcu_few_fits(const lcu_planner *p, uint32_t rows, uint32_t cols); /* plan_few.c */
 bool lcu_plan_few(lcu_planner *p, const lcu_product *product);         /* answers whether it did */

@@ -38,11 +38,6 @@ static const struct {
     variants plain;
 } mixed[2] = {MIXED(Q4_K, Q6_K), MIXED(Q5_K, Q6_K)};
 
-static uint32_t ceil_div(uint32_t a, uint32_t b)
-{
-    return a / b + (a % b != 0);
-}
-
 /* Rows of activations that the widest variant has. */
 static uint32_t most_rows(const lcu_planner *p, uint32_t rows)
 {
@@ -52,7 +47,7 @@ static uint32_t most_rows(const lcu_planner *p, uint32_t rows)
 
 bool lcu_few_fits(const lcu_planner *p, uint32_t rows, uint32_t cols)
 {
-    uint64_t bytes = (uint64_t)ceil_div(cols, 32) * BLOCK_BYTES * most_rows(p, rows);
+    uint64_t bytes = (uint64_t)lcu_ceil_div(cols, 32) * BLOCK_BYTES * most_rows(p, rows);
     return bytes + SHARED_OWN <= p->device->properties.shared_bytes;
 }
 
@@ -84,8 +79,8 @@ static uint32_t depth_of(const lcu_planner *p, const lcu_product *pr)
 {
     uint32_t fours = 0, teams = LCU_FEW_TEAMS * WAVES * p->device->properties.processors;
     for (uint32_t i = 0; i < pr->parts; i++)
-        fours += ceil_div(pr->linear[i].w.rows, 4);
-    uint32_t depth = ceil_div(fours, teams == 0 ? 1 : teams);
+        fours += lcu_ceil_div(pr->linear[i].w.rows, 4);
+    uint32_t depth = lcu_ceil_div(fours, teams == 0 ? 1 : teams);
     if (pr->out_x.codes != NULL)
         depth = pr->glu ? 8 : 4;
     return depth > LCU_FEW_DEPTH ? LCU_FEW_DEPTH : depth;
@@ -96,7 +91,7 @@ static uint32_t fill_parts(const lcu_product *pr, lcu_few_args *a)
     uint32_t each = a->depth * LCU_FEW_TEAMS * (pr->glu ? 2 : 4), blocks = 0;
     for (uint32_t i = 0; i < pr->parts; i++) {
         if (i == 0 || !pr->glu)
-            blocks += ceil_div(pr->linear[i].w.rows, each);
+            blocks += lcu_ceil_div(pr->linear[i].w.rows, each);
         a->parts[i] = (lcu_linear_part){pr->linear[i], pr->out[i], blocks};
     }
     return blocks;
@@ -126,7 +121,7 @@ bool lcu_plan_few(lcu_planner *p, const lcu_product *pr)
     a.depth = depth_of(p, pr);
     uint32_t blocks = fill_parts(pr, &a);
     for (uint32_t i = 0; i < VARIANTS && (i == 0 || most > variant_rows[i - 1]); i++) {
-        uint32_t bytes = ceil_div(cols, 32) * BLOCK_BYTES * variant_rows[i];
+        uint32_t bytes = lcu_ceil_div(cols, 32) * BLOCK_BYTES * variant_rows[i];
         bytes = LCU_IS_CODES(pr->linear[0].w.layout) ? bytes : 0;
         lcu_launch l = {.kernel = v->kernel[i],
                         .grid = {LCU_BLOCKS(blocks), LCU_BLOCKS(1), LCU_BLOCKS(pr->heads)},

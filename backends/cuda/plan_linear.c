@@ -1,22 +1,19 @@
 /* plan_linear.c - launches of multiplications. With exact numerics one arithmetic serves any number of
  * rows (few.cu, gemv.cu); fast ones go over to the tensor cores from five rows on (tiles.cu), and where there are
- * warpgroups to those from 65 rows on (wide.cu). */
+ * warpgroups to those from 65 rows on (wide.cu); long runs may be the library's (plan_library.c). */
 #include "backends/cuda/plan.h"
 
-#define GEMV_ROWS 4u           /* of the weight: one block's */
-#define CHUNK     128u         /* columns, see tiles.cu */
-#define GEMV_MOST 8u           /* of activations: one block's */
-#define FEW_ROWS  LCU_FEW_ROWS /* of activations: never worth a tensor core */
-#define ANY       UINT32_MAX
-/* Products with BF16 weights are the library's from so many rows on, where it is there. */
-#define LIBRARY_ROWS  512u
-#define LIBRARY_BYTES ((uint64_t)32 << 20) /* its workspace */
-#define STAGES        (3u * 32768u)        /* shared memory of tiles_many */
-#define TILES         4u
-#define LEAST_CHUNKS  2u /* of a split, see wide.cu */
-#define MOST_SPLITS   8u
-#define SPLIT_TILES   4u  /* of activations: longer runs are not split */
-#define TILES_FEW     64u /* rows of activations up to which tiles_few is used */
+#define GEMV_ROWS    4u           /* of the weight: one block's */
+#define CHUNK        128u         /* columns, see tiles.cu */
+#define GEMV_MOST    8u           /* of activations: one block's */
+#define FEW_ROWS     LCU_FEW_ROWS /* of activations: never worth a tensor core */
+#define ANY          UINT32_MAX
+#define STAGES       (3u * 32768u) /* shared memory of tiles_many */
+#define TILES        4u
+#define LEAST_CHUNKS 2u /* of a split, see wide.cu */
+#define MOST_SPLITS  8u
+#define SPLIT_TILES  4u  /* of activations: longer runs are not split */
+#define TILES_FEW    64u /* rows of activations up to which tiles_few is used */
 
 /* --- kernels by layout ---------------------------------------------------------------------------- */
 
@@ -55,11 +52,6 @@ static bool is_fast(const lcu_planner *p, uint32_t layout)
     return p->desc->numerics == LM_NUMERICS_FAST && layout != LCU_LAYOUT_F32;
 }
 
-static uint32_t ceil_div(uint32_t a, uint32_t b)
-{
-    return a / b + (a % b != 0);
-}
-
 /* --- activations ------------------------------------------------------------------------------------ */
 
 /* Blocks of bytes for runs of `from` to `to` rows. */
@@ -69,7 +61,7 @@ static lcu_x8 plan_quantise(lcu_planner *p, lcu_slot in, uint32_t from, uint32_t
         .run = p->run, .in = in, .x = lcu_plan_x8(p, lcu_plan_rows(p, in.rows), in.width)};
     lcu_launch l = {
         .kernel = LCU_K_quantise,
-        .grid = {LCU_BLOCKS(ceil_div(in.width / 32, 64)), LCU_PER(in.rows, 1), LCU_BLOCKS(1)},
+        .grid = {LCU_BLOCKS(lcu_ceil_div(in.width / 32, 64)), LCU_PER(in.rows, 1), LCU_BLOCKS(1)},
         .ladder = in.rows,
         .from = from,
         .to = to};
@@ -79,7 +71,7 @@ static lcu_x8 plan_quantise(lcu_planner *p, lcu_slot in, uint32_t from, uint32_t
 
 static lcu_x16 take_x16(lcu_planner *p, uint32_t cols, uint64_t positions)
 {
-    lcu_x16 x = {.chunks = ceil_div(cols, CHUNK)};
+    lcu_x16 x = {.chunks = lcu_ceil_div(cols, CHUNK)};
     positions = (positions + 7) / 8 * 8;
     x.units = lcu_plan_scratch(p, positions * x.chunks * CHUNK * 2);
     x.scales = lcu_plan_scratch(p, positions * sizeof(float));
@@ -93,11 +85,11 @@ static void plan_gemv(lcu_planner *p, const lcu_product *pr, uint32_t from, uint
     uint32_t layout = pr->linear[0].w.layout, blocks = 0;
     lcu_linear_args a = {.run = p->run, .in = pr->in, .residual = pr->residual, .act = pr->act};
     for (uint32_t i = 0; i < pr->parts; i++) {
-        blocks += ceil_div(pr->linear[i].w.rows, GEMV_ROWS);
+        blocks += lcu_ceil_div(pr->linear[i].w.rows, GEMV_ROWS);
         a.parts[i] = (lcu_linear_part){pr->linear[i], pr->out[i], blocks};
     }
     if (pr->glu)
-        blocks = ceil_div(pr->linear[0].w.rows, GEMV_ROWS / 2);
+        blocks = lcu_ceil_div(pr->linear[0].w.rows, GEMV_ROWS / 2);
     if (LCU_IS_CODES(layout))
         a.x = plan_quantise(p, pr->in, from, to);
     lcu_launch l = {
@@ -146,7 +138,7 @@ static void plan_part(lcu_planner *p, const lcu_product *pr, uint32_t i, const l
     for (uint32_t rung = 0; rung < 3; rung++) {
         uint32_t k = kinds[rung];
         lcu_launch l = {.kernel = tiles_kernels[w->layout][k],
-                        .grid = {LCU_BLOCKS(ceil_div(w->rows, tiles[k].weight_rows)),
+                        .grid = {LCU_BLOCKS(lcu_ceil_div(w->rows, tiles[k].weight_rows)),
                                  LCU_PER(pr->in.rows, tiles[k].positions), LCU_BLOCKS(1)},
                         .shared_bytes = tiles[k].shared_bytes,
                         .ladder = pr->in.rows,
@@ -197,65 +189,16 @@ static void plan_tiles(lcu_planner *p, const lcu_product *pr, const lcu_slot *ou
         plan_part(p, pr, i, &a, out[i], to);
 }
 
-/* --- by the library ----------------------------------------------------------------------------------- */
-
-static bool takes_library(const lcu_planner *p, const lcu_product *pr)
-{
-    return p->device->library.handle != NULL && pr->linear[0].w.layout == LCU_LAYOUT_BF16 &&
-           lcu_plan_rows(p, pr->in.rows) >= LIBRARY_ROWS;
-}
-
-static void plan_bias(lcu_planner *p, const float *bias, lcu_slot out, lcu_launch l)
-{
-    lcu_values_args a = {.run = p->run, .in = {out}, .out = out, .vector = bias};
-    l.kernel = LCU_K_row_add;
-    l.grid[1] = LCU_BLOCKS(ceil_div(out.width, 1024));
-    lcu_emit(p, &l, &a);
-}
-
-static void plan_library(lcu_planner *p, const lcu_product *pr, const lcu_slot *out)
-{
-    uint32_t stride = pr->linear[0].w.stride[0] / 2, kind = pr->in.rows;
-    uint64_t bytes = (uint64_t)lcu_plan_rows(p, kind) * stride * sizeof(uint16_t);
-    lcu_round_args rounded = {
-        .run = p->run, .in = pr->in, .out = lcu_plan_scratch(p, bytes), .stride = stride};
-    void *workspace = lcu_plan_scratch(p, LIBRARY_BYTES);
-    lcu_launch l = {
-        .kernel = LCU_K_round,
-        .grid = {LCU_PER(kind, 1), LCU_BLOCKS(ceil_div(pr->in.width, 1024)), LCU_BLOCKS(1)},
-        .ladder = kind,
-        .from = LIBRARY_ROWS,
-        .to = ANY};
-    lcu_emit(p, &l, &rounded);
-    for (uint32_t i = 0; i < pr->parts; i++) {
-        const lcu_linear *linear = &pr->linear[i];
-        lcu_gemm gemm = {.weight = linear->w.data,
-                         .x = rounded.out,
-                         .rows = linear->w.rows,
-                         .cols = linear->w.cols,
-                         .stride = stride,
-                         .residual = pr->residual,
-                         .out = out[i].data,
-                         .scale = linear->scale,
-                         .workspace = workspace,
-                         .workspace_bytes = LIBRARY_BYTES};
-        l.kernel = LCU_LIBRARY;
-        lcu_emit(p, &l, &gemm);
-        if (linear->bias != NULL)
-            plan_bias(p, linear->bias, out[i], l);
-    }
-}
-
 /* For more rows than the vectors take. */
 static void plan_many(lcu_planner *p, const lcu_product *pr)
 {
-    bool library = takes_library(p, pr);
+    uint32_t library = lcu_library_rows(p, pr);
     lcu_slot out[LCU_LINEAR_PARTS];
     for (uint32_t i = 0; i < pr->parts; i++)
         out[i] = pr->glu ? lcu_plan_slot_of(p, pr->out[0].width, pr->in.rows) : pr->out[i];
-    plan_tiles(p, pr, out, library ? LIBRARY_ROWS - 1 : ANY);
-    if (library)
-        plan_library(p, pr, out);
+    plan_tiles(p, pr, out, library == ANY ? ANY : library - 1);
+    if (library != ANY)
+        lcu_plan_library(p, pr, out);
     if (pr->glu)
         lcu_plan_act_mul(p, pr->act, out[0], out[1], false, pr->out[0], FEW_ROWS + 1);
 }
@@ -331,8 +274,8 @@ static void plan_gemv_expert(lcu_planner *p, lcu_expert_args *a, uint32_t to)
     if (LCU_IS_CODES(a->linear.w.layout))
         a->x = plan_quantise(p, a->in, 1, to);
     lcu_launch l = {.kernel = gemv_kernels[a->linear.w.layout].expert,
-                    .grid = {LCU_BLOCKS(ceil_div(a->linear.w.rows, GEMV_ROWS)), LCU_BLOCKS(a->used),
-                             LCU_PER(a->in.rows, 1)},
+                    .grid = {LCU_BLOCKS(lcu_ceil_div(a->linear.w.rows, GEMV_ROWS)),
+                             LCU_BLOCKS(a->used), LCU_PER(a->in.rows, 1)},
                     .ladder = a->in.rows,
                     .from = 1,
                     .to = to};
@@ -386,7 +329,7 @@ static void plan_grouped(lcu_planner *p, const lcu_expert_args *from_args, uint3
                         .x = pack.x,
                         .order = order};
     l.kernel = tiles_kernels[w->layout][i];
-    l.grid[0] = LCU_BLOCKS(ceil_div(w->rows, tiles[i].weight_rows));
+    l.grid[0] = LCU_BLOCKS(lcu_ceil_div(w->rows, tiles[i].weight_rows));
     l.grid[1] = LCU_BLOCKS(n_tiles);
     l.shared_bytes = tiles[i].shared_bytes;
     lcu_emit(p, &l, &a);

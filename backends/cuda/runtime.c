@@ -34,7 +34,7 @@ static lcu_result attribute(int index, enum cudaDeviceAttr what, uint32_t *out)
 static lcu_result device_properties(int index, lcu_properties *out)
 {
     struct cudaDeviceProp p;
-    uint32_t major = 0, minor = 0;
+    uint32_t major = 0, minor = 0, cache = 0;
     lcu_result error = answer(cudaGetDeviceProperties(&p, index));
     memset(out, 0, sizeof *out);
     if (error == LCU_OK)
@@ -45,12 +45,15 @@ static lcu_result device_properties(int index, lcu_properties *out)
         error = attribute(index, cudaDevAttrMultiProcessorCount, &out->processors);
     if (error == LCU_OK)
         error = attribute(index, cudaDevAttrMaxSharedMemoryPerBlockOptin, &out->shared_bytes);
+    if (error == LCU_OK)
+        error = attribute(index, cudaDevAttrL2CacheSize, &cache);
     if (error != LCU_OK)
         return error;
     memcpy(out->name, p.name, sizeof out->name - 1);
     memcpy(out->uuid, &p.uuid, sizeof out->uuid);
     out->memory = p.totalGlobalMem;
     out->capability = major * 10 + minor;
+    out->cache_bytes = cache;
     return LCU_OK;
 }
 

@@ -6,7 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define MAX_ROWS 600u
+#define MAX_ROWS 1100u
 
 /* Everything a run points to. */
 typedef struct batch {

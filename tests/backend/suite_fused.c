@@ -1,5 +1,5 @@
 /* suite_fused.c - coarse steps: near to ref, and bit for bit what their primitives give, for any
- * schedule and every instruction set. */
+ * schedule and every instruction set. With fast numerics near to ref. */
 #include "backend/levels.h"
 #include "backend/suites.h"
 
@@ -80,11 +80,35 @@ static void matches_ref(void **state)
     rig_model_finish(&m);
 }
 
+/* So many rows that a device may leave products to a library. */
+static void long_prompts(void **state)
+{
+    const rig_case *c = *state;
+    const rig_part part = {0, 1030};
+    rig_model m;
+    rig got, wanted;
+    rig_model_init(&m, 33);
+    c->build(&m, c->variant);
+    rig_options o = {.backend = suite_backend, .max_rows = part.rows, .fast = true};
+    rig_open(&got, &m, &o);
+    o.backend = "ref";
+    o.fast = false;
+    rig_open(&wanted, &m, &o);
+    assert_ok(rig_run(&got, &part, 1));
+    assert_ok(rig_run(&wanted, &part, 1));
+    case_compare(c, true, &got, &wanted);
+    rig_close(&got);
+    rig_close(&wanted);
+    rig_model_finish(&m);
+}
+
 void suite_fused(suite *s)
 {
     const rig_case *c;
     for (size_t i = 0; (c = case_block_at(i)) != NULL; i++) {
         suite_add(s, matches_ref, c, "matches ref", c->name);
         suite_add(s, as_primitives, c, "as primitives", c->name);
+        if (suite_fast && strstr(c->name, "formats") != NULL)
+            suite_add(s, long_prompts, c, "long prompts", c->name);
     }
 }

@@ -122,6 +122,7 @@ static lcu_result device_properties(int index, lcu_properties *out)
     const char *capability = getenv("LCU_FAKE_CAPABILITY");
     out->capability = capability != NULL ? (uint32_t)atoi(capability) : 90;
     out->processors = 4;
+    out->cache_bytes = 96 * 1024; /* slabs of one tile where rows have 192 columns or more */
     out->shared_bytes = out->capability == 90   ? 227 * 1024
                         : out->capability == 80 ? 163 * 1024
                                                 : 99 * 1024;
@@ -263,8 +264,8 @@ static void do_product(const lcu_gemm *g)
             for (size_t k = 0; k < g->cols; k++)
                 sum += from_bf16(g->weight, m * g->stride + k) * from_bf16(g->x, n * g->stride + k);
             sum *= g->scale;
-            g->out[n * g->rows + m] =
-                g->residual == NULL ? sum : sum + g->residual[n * g->rows + m];
+            size_t at = n * g->out_stride + m;
+            g->out[at] = g->residual == NULL ? sum : sum + g->residual[at];
         }
     }
 }
@@ -577,12 +578,14 @@ static lcu_result library_close(lcu_library *library)
 static lcu_result library_product(const lcu_library *library, const lcu_gemm *g, lcu_stream on)
 {
     ENTER();
-    size_t rows = g->count, results = rows * g->rows * sizeof(float);
+    size_t rows = g->count, results = ((rows - 1) * g->out_stride + g->rows) * sizeof(float);
     bool there = library->handle == &state && holds(g->x, rows * g->stride * 2, false) &&
                  holds(g->weight, (size_t)g->rows * g->stride * 2, false) &&
                  holds(g->out, results, false) && holds(g->workspace, g->workspace_bytes, false) &&
                  (g->residual == NULL || holds(g->residual, results, false));
-    if (!there || (uintptr_t)g->x % 16 != 0 || g->stride % 8 != 0)
+    uintptr_t together = (uintptr_t)g->x | (uintptr_t)g->weight | (uintptr_t)g->workspace;
+    uintptr_t results_at = (uintptr_t)g->out | (uintptr_t)g->residual;
+    if (!there || together % 256 != 0 || results_at % 64 != 0 || g->stride % 8 != 0)
         rc = fail_for_good(BAD_VALUE, "a product outside of device memory, or not aligned");
     else
         rc = push(on, &(work){.kind = PRODUCT, .gemm = *g});

@@ -135,17 +135,17 @@ static void test_faults__processor_goes_on(void **state)
 
 /* --- the library ---------------------------------------------------------------------------------- */
 
-/* 530 rows with BF16 weights in fast numerics; call number `fail` of the run fails, none when 0. Answers
- * the run's status and how many products the library was asked for. */
-static int32_t long_prompt(bool there, uint64_t fail, uint64_t *products)
+/* 1030 rows in fast numerics; call number `fail` of the run fails, none when 0. Answers the run's status
+ * and how many products the library was asked for. */
+static int32_t long_prompt(const char *name, bool there, uint64_t fail, uint64_t *products)
 {
-    const rig_part part = {0, 530};
+    const rig_part part = {0, 1030};
     rig_model m;
     rig r;
-    case_build(&m, "linear BF16", 51);
+    case_build(&m, name, 51);
     (void)new_machine(true);
     cuda->no_library = !there;
-    rig_options o = {.backend = "cuda", .fast = true, .max_rows = 600};
+    rig_options o = {.backend = "cuda", .fast = true, .max_rows = part.rows};
     rig_open(&r, &m, &o);
     cuda->fail_at = fail == 0 ? 0 : cuda->calls + fail;
     cuda->fail_with = LAUNCH_FAILED;
@@ -158,20 +158,26 @@ static int32_t long_prompt(bool there, uint64_t fail, uint64_t *products)
 }
 
 /* Without the library kernels do it; a product that fails loses the device as a launch does. */
-static void test_faults__library(void **state)
+static void want_library(const char *name, uint64_t wanted)
 {
     uint64_t products, calls = 0, failed_products = 0;
     int32_t rc;
-    (void)state;
-    assert_ok(long_prompt(false, 0, &products));
+    assert_ok(long_prompt(name, false, 0, &products));
     assert_int_equal(products, 0);
-    assert_ok(long_prompt(true, 0, &products));
-    assert_true(products > 0);
-    while ((rc = long_prompt(true, ++calls, &products)) != LLM_OK) {
+    assert_ok(long_prompt(name, true, 0, &products));
+    assert_int_equal(products, wanted);
+    while ((rc = long_prompt(name, true, ++calls, &products)) != LLM_OK) {
         assert_int_equal(rc, LLM_E_DEVICE);
-        failed_products += products == 0;
+        failed_products += products < wanted;
     }
-    assert_true(calls > 4 && failed_products > 2);
+    assert_true(calls > wanted + 3 && failed_products > wanted + 1);
+}
+
+static void test_faults__library(void **state)
+{
+    (void)state;
+    want_library("linear BF16", 1);
+    want_library("linear tall Q5_0", 3); /* of 128 weight rows, which become BF16 before each */
 }
 
 /* --- devices that are not there ----------------------------------------------------------------- */

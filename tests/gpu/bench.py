@@ -8,7 +8,7 @@ import subprocess
 import sys
 import tempfile
 
-from machine import ROOT, build, build_vulkan, cuda_modules, finish, say, table, targets_of, tool
+from machine import ROOT, build, build_vulkan, cuda_modules, finish, say, table, targets_of, tool, without_library
 
 FORMATS = ["q4_k_m", "bf16", "q8_0", "f8_e4m3"]  # of models, the one that matters most first
 SIZES = {"q4_k_m": 4.9e9, "bf16": 16.1e9, "q8_0": 8.6e9, "f8_e4m3": 8.2e9}
@@ -16,7 +16,7 @@ DEPTHS, PROMPTS = [0, 2048, 32768], [512, 2048, 8192]
 VULKAN = {"formats": ["q4_k_m", "q8_0", "bf16"], "depths": [0], "prompts": [512, 2048]}
 MATRICES, CACHES = ["bf16", "q8_0", "q4_k", "q6_k", "f8_e4m3"], ["f16", "q8_0", "e4m3"]
 # Parts in order of importance: seconds that each takes, as far as can be said beforehand, and may take.
-PARTS = {"models": (150, 260), "attention": (25, 60), "matrices": (40, 120), "vulkan": (60, 120), "torch": (70, 120)}
+PARTS = {"models": (150, 260), "attention": (25, 60), "matrices": (60, 150), "vulkan": (60, 120), "torch": (70, 120)}
 LEAST = 10  # seconds left that a part is begun with
 # (test, format, wanted share or ratio), from the aims of the backends
 GOALS = [("decode at 0", "bf16", 0.85), ("decode at 0", "f8_e4m3", 0.85), ("decode at 0", "q8_0", 0.85), ("decode at 0", "q4_k_m", 0.85),
@@ -132,19 +132,23 @@ class Bench:
 
     # --- kernels alone
 
-    def steps(self, what, formats, limit):
+    def steps(self, what, formats, limit, *more, part=None, environment=None):
         for form in formats:
             command = [self.options.build / "tests/gpu/bench_steps", what, "--backend=cuda", f"--modules={cuda_modules(self.options)}",
-                       f"--formats={form}", *(["--small"] if self.small else [])]
-            for found in self.run(f"{what} {form}", command, limit):
+                       f"--formats={form}", *(["--small"] if self.small else []), *more]
+            for found in self.run(f"{what} {form}", command, limit, environment):
                 test = found["shape"] if what == "attn" else f"{found['rows']} rows"
-                self.add(what, "cuda", form, found, test, found["seconds"] * 1e6, "us")
+                self.add(part or what, "cuda", form, found, test, found["seconds"] * 1e6, "us")
 
     def part_attention(self, limit):
         self.steps("attn", CACHES[:1] if self.small else CACHES, limit / 2)
 
     def part_matrices(self, limit):
-        self.steps("linear", MATRICES[2:3] if self.small else MATRICES, limit / 2)
+        formats = MATRICES[2:3] if self.small else MATRICES
+        self.steps("linear", formats, limit / 2)
+        with tempfile.TemporaryDirectory() as folder:
+            self.steps("linear", formats, limit / 4, "--rows=16" if self.small else "--rows=512,1024,2048,4096", part="own",
+                       environment=without_library(folder))
 
     # --- others on the same card
 
@@ -279,6 +283,7 @@ def report(bench):
         out.writerows({"card": limits["card"], **row} for row in rows)
     profile_table(bench.profiles, limits["read_bytes_s"])
     step_table(rows, "linear", "matrices")
+    step_table(rows, "own", "without cuBLASLt")
     step_table(rows, "attn", "attention")
     model_table(rows)
     for what, wanted, found in goals(rows):

@@ -1,8 +1,9 @@
 /* bench_steps.c - multiplications and attention alone, through the interface of a backend:
  *
- *   bench_steps linear|attn|device [--backend=NAME] [--modules=FOLDER] [--formats=A,B,...] [--exact] [--small]
+ *   bench_steps linear|attn|device [--backend=NAME] [--modules=FOLDER] [--formats=A,B,...] [--rows=A,B,...]
+ *               [--exact] [--small]
  *
- * linear: the matrices of a Llama layer of 8B by rows of activations. attn: one token and a chunk of a
+ * linear: the matrices of a Llama layer of 8B by rows of activations, rising. attn: one token and a chunk of a
  * prompt over pages in random order. Enough copies of everything lie beside each other that no cache of
  * the device holds them from run to run. device: only its name. Each finding is a line of JSON, printed at once. --small: shapes
  * and times for trying the program. */
@@ -228,13 +229,29 @@ typedef struct matrix {
 static const matrix matrices[] = {
     {"q, k, v", 6144, 4096}, {"o", 4096, 4096}, {"gate, up", 28672, 4096}, {"down", 4096, 14336}};
 static const matrix small_matrices[] = {{"small", 192, 256}};
-static const uint32_t row_counts[] = {1, 2, 4, 8, 16, 64, 128, 512, 2048};
+
+static struct {
+    uint32_t count, rows[16];
+} runs = {11, {1, 2, 4, 8, 16, 64, 128, 512, 1024, 2048, 4096}};
+
+static void parse_rows(const char *at)
+{
+    char *end;
+    for (runs.count = 0; runs.count < sizeof runs.rows / sizeof runs.rows[0]; runs.count++) {
+        runs.rows[runs.count] = (uint32_t)strtoul(at, &end, 10);
+        if (end == at)
+            break;
+        at = *end == ',' ? end + 1 : end;
+    }
+    if (runs.count == 0 || *at != '\0')
+        fail("--rows has numbers with commas between them");
+}
 
 static void linear(const lm_format *format, const matrix *m)
 {
     bench t;
     uint64_t bytes = 0;
-    uint32_t most = o.small ? 16 : 2048;
+    uint32_t most = o.small ? 16 : runs.rows[runs.count - 1];
     if (m->cols % format->block != 0 ||
         !lm_format_row_bytes(format, (uint64_t)m->rows * m->cols, &bytes))
         fail("a format that these matrices do not have");
@@ -255,8 +272,8 @@ static void linear(const lm_format *format, const matrix *m)
     }
     compile(&t, most, most);
     write_input(&t, most);
-    for (size_t i = 0; i < sizeof row_counts / sizeof row_counts[0]; i++) {
-        uint32_t rows = row_counts[i];
+    for (uint32_t i = 0; i < runs.count; i++) {
+        uint32_t rows = runs.rows[i];
         if (rows > most)
             break;
         double seconds = measure(&t, rows, 0);
@@ -379,6 +396,8 @@ int main(int argc, char **argv)
             o.modules = argv[i] + 10;
         else if (strncmp(argv[i], "--formats=", 10) == 0)
             o.formats = argv[i] + 10;
+        else if (strncmp(argv[i], "--rows=", 7) == 0)
+            parse_rows(argv[i] + 7);
         else if (strcmp(argv[i], "--exact") == 0)
             o.exact = true;
         else if (strcmp(argv[i], "--small") == 0)

@@ -51,6 +51,14 @@ def with_libraries():
     return {**os.environ, "LD_LIBRARY_PATH": os.pathsep.join(filter(None, known))}
 
 
+def without_library(folder):
+    """The same where cuBLASLt seems to be absent: the loader finds one that has no functions, in this folder."""
+    command = ["cc", "-shared", "-x", "c", "/dev/null", "-o", pathlib.Path(folder) / "libcublasLt.so.13"]
+    subprocess.run(command, check=True)
+    environment = with_libraries()
+    return {**environment, "LD_LIBRARY_PATH": os.pathsep.join([str(folder), environment["LD_LIBRARY_PATH"]])}
+
+
 def target_of_card():
     query = ["nvidia-smi", "--query-gpu=compute_cap", "--format=csv,noheader"]
     try:

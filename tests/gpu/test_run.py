@@ -40,6 +40,7 @@ class Commands(unittest.TestCase):
                 rows = list(csv.DictReader(file))
         found = {(row["part"], row["format"], row["test"]) for row in rows}
         for wanted in (("models", "q8_0", "decode at 0"), ("models", "q8_0", "prompt of 16"), ("linear", bench.MATRICES[2], "8 rows"),
+                       ("own", bench.MATRICES[2], "16 rows"),
                        ("attn", bench.CACHES[0], "decode at 64")):
             self.assertIn(wanted, found)
         shares = [float(row["share"]) for row in rows if row["unit"] in ("tok/s", "us")]

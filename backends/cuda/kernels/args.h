@@ -112,6 +112,12 @@ typedef struct lcu_round_args { /* rows in BF16 for the library */
     uint32_t stride;
 } lcu_round_args;
 
+typedef struct lcu_slab_args { /* rows of a weight in BF16 for the library */
+    lcu_weight_view w;
+    uint32_t first, rows;
+    struct uint4 *out; /* [rows][whole groups of 32 columns] */
+} lcu_slab_args;
+
 typedef struct lcu_embed_args {
     const lcu_run *run;
     lcu_slot out;

@@ -27,10 +27,12 @@
     X(append, lcu_append_args, 128, 80, append_rows)                                               \
     X(heads, lcu_heads_args, 256, 80, heads_rows)
 
-/* Layouts that tensor cores take. */
+/* Layouts that tensor cores take, and of these what is no BF16 yet. */
 #define LCU_TILED_LAYOUTS(R, X)                                                                    \
-    R(X, F16)                                                                                      \
     R(X, BF16)                                                                                     \
+    LCU_SLAB_LAYOUTS(R, X)
+#define LCU_SLAB_LAYOUTS(R, X)                                                                     \
+    R(X, F16)                                                                                      \
     R(X, F8_E4M3)                                                                                  \
     R(X, Q8_0)                                                                                     \
     R(X, Q4_0)                                                                                     \
@@ -97,6 +99,10 @@
 #define LCU_WIDE_ROW(X, l) X(wide_##l, lcu_tiles_args, 384, 90, tiles_wide<LCU_LAYOUT_##l>)
 #define LCU_TABLE_WIDE(X)  LCU_TILED_LAYOUTS(LCU_WIDE_ROW, X)
 
+/* For more still, before the library. */
+#define LCU_SLAB_ROW(X, l) X(slab_##l, lcu_slab_args, 256, 80, slab_rows<LCU_LAYOUT_##l>)
+#define LCU_TABLE_SLAB(X)  LCU_SLAB_LAYOUTS(LCU_SLAB_ROW, X)
+
 /* For so many heads that share keys and values. */
 #define LCU_ATTN_ROW(X, heads)                                                                     \
     X(attn_walk_##heads, lcu_attn_args, 128, 80, attn_walk<heads>)                                 \
@@ -151,6 +157,7 @@
     LCU_TABLE_GEMV(X)                                                                              \
     LCU_TABLE_TILES(X)                                                                             \
     LCU_TABLE_WIDE(X)                                                                              \
+    LCU_TABLE_SLAB(X)                                                                              \
     LCU_TABLE_ATTN(X)                                                                              \
     LCU_TABLE_ATTN_PROMPT(X)                                                                       \
     LCU_TABLE_ATTN_WIDE(X)                                                                         \

@@ -40,8 +40,15 @@ LCU_DEV fragment<L> load_fragment(const lcu_weight_view &v, const uint8_t *matri
     return f;
 }
 
-/* Sixteen words: two for each of eight multiplications. */
-template <uint32_t L> LCU_DEV void to_halves(const fragment<L> &f, uint32_t g, uint32_t h[16])
+template <bool BF16> LCU_DEV uint32_t pack_pair(float low, float high)
+{
+    return BF16 ? lcu_pack_bf16(low, high) : lcu_pack_f16(low, high);
+}
+
+/* Sixteen words of neighbouring columns: two for each of eight multiplications. BF16 weights
+ * stay as they are, others become F16 or, where that is wanted, BF16. */
+template <uint32_t L, bool BF16 = false>
+LCU_DEV void to_halves(const fragment<L> &f, uint32_t g, uint32_t h[16])
 {
     using layout = lcu_layout<L>;
     if constexpr (!fragment<L>::codes) {
@@ -51,14 +58,16 @@ template <uint32_t L> LCU_DEV void to_halves(const fragment<L> &f, uint32_t g, u
             h[4 * i + 2] = f.halves[i].z;
             h[4 * i + 3] = f.halves[i].w;
         }
+        for (uint32_t w = 0; BF16 && L == LCU_LAYOUT_F16 && w < 16; w++)
+            h[w] = lcu_pack_bf16(lcu_from_f16((uint16_t)h[w]), lcu_from_f16((uint16_t)(h[w] >> 16)));
     } else if constexpr (layout::form == LCU_FORM_F8) {
         const uint32_t q[8] = {f.group.low.x,  f.group.low.y,  f.group.low.z,  f.group.low.w,
                                f.group.more.x, f.group.more.y, f.group.more.z, f.group.more.w};
         float d = lcu_float_of(f.group.head.x), v[4];
         for (uint32_t w = 0; w < 8; w++) {
             lcu_floats_of_e4m3(q[w], v);
-            h[2 * w] = lcu_pack_f16(v[0] * d, v[1] * d);
-            h[2 * w + 1] = lcu_pack_f16(v[2] * d, v[3] * d);
+            h[2 * w] = pack_pair<BF16>(v[0] * d, v[1] * d);
+            h[2 * w + 1] = pack_pair<BF16>(v[2] * d, v[3] * d);
         }
     } else {
         constexpr bool is_signed = layout::levels != LCU_LEVELS_NONE || layout::low == 8;
@@ -72,8 +81,8 @@ template <uint32_t L> LCU_DEV void to_halves(const fragment<L> &f, uint32_t g, u
             for (uint32_t i = 0; i < 4; i++) /* 8388608 plus the byte, exactly */
                 v[i] = fmaf(lcu_float_of(lcu_byte_perm(word, 0x4b000000u, 0x7440 | i)) - zero, step,
                             -less);
-            h[2 * w] = lcu_pack_f16(v[0], v[1]);
-            h[2 * w + 1] = lcu_pack_f16(v[2], v[3]);
+            h[2 * w] = pack_pair<BF16>(v[0], v[1]);
+            h[2 * w + 1] = pack_pair<BF16>(v[2], v[3]);
         }
     }
 }
