@@ -66,7 +66,8 @@ LLM_API int32_t llm_runtime_create(const llm_runtime_params *params, llm_runtime
 LLM_API void llm_runtime_destroy(llm_runtime *runtime);
 
 /* The index-th device of all backends that are there; LLM_E_NOT_FOUND behind the last. Backends that are
- * installed but find no device are passed over.
+ * installed but find no device are passed over, and so are "ref" and "null", which compute slowly or not at
+ * all to prove the others and can only be named.
  * Thread-safety: any thread. */
 LLM_API int32_t llm_runtime_device_at(llm_runtime *runtime, uint32_t index, llm_device_info *out);
 

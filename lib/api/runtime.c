@@ -122,6 +122,12 @@ static int32_t describe_device(llm_runtime *rt, const lm_backend *backend, uint3
     return lm_params_out(out, &info, sizeof info, "llm_device_info");
 }
 
+/* Backends that prove others: whoever wants them knows their names. */
+static bool is_for_proofs(const lm_backend *backend)
+{
+    return strcmp(backend->name, "ref") == 0 || strcmp(backend->name, "null") == 0;
+}
+
 LLM_API int32_t llm_runtime_device_at(llm_runtime *runtime, uint32_t index, llm_device_info *out)
 {
     lm_want(runtime, "runtime");
@@ -136,7 +142,7 @@ LLM_API int32_t llm_runtime_device_at(llm_runtime *runtime, uint32_t index, llm_
     for (uint32_t i = 0; i < runtime->registry.n_entries; i++) {
         const lm_backend *backend = runtime->registry.entries[i].backend;
         uint32_t count = 0;
-        if (backend->probe(&runtime->registry.host, &count) < 0)
+        if (is_for_proofs(backend) || backend->probe(&runtime->registry.host, &count) < 0)
             continue;
         if (index < count) {
             rc = describe_device(runtime, backend, index, out);

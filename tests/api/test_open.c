@@ -454,6 +454,7 @@ static void test_open__list_of_devices(void **state)
     uint32_t n = 0, cpus = 0;
     for (; llm_runtime_device_at(w->rt, n, &info) == LLM_OK; n++) {
         assert_true(strlen(info.id) > 0 && strlen(info.name) > 0);
+        assert_true(strncmp(info.id, "ref:", 4) != 0 && strncmp(info.id, "null:", 5) != 0);
         cpus += strcmp(info.id, "cpu:0") == 0;
         llm_model *model; /* each can be named */
         llm_model_params mp = {

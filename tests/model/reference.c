@@ -11,11 +11,14 @@ const uint32_t test_device_count = sizeof test_devices / sizeof test_devices[0];
 
 bool test_device_present(llm_runtime *rt, const char *name)
 {
-    llm_device_info info = {.struct_size = sizeof info};
-    for (uint32_t i = 0; llm_runtime_device_at(rt, i, &info) >= 0; i++)
-        if (strncmp(info.id, name, strlen(name)) == 0 && info.id[strlen(name)] == ':')
-            return true;
-    return false;
+    llm_model_params mp = {.struct_size = sizeof mp, .load = LLM_LOAD_HEADER, .devices = name};
+    llm_model *model;
+    int32_t rc = llm_model_open(rt, test_file_path("model/data/llama.gguf"), &mp, &model);
+    if (rc != LLM_E_NOT_FOUND)
+        assert_ok(rc);
+    if (rc == LLM_OK)
+        llm_model_release(model);
+    return rc == LLM_OK;
 }
 
 /* --- cases ----------------------------------------------------------------------------------- */

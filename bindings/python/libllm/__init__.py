@@ -7,12 +7,14 @@
 """
 
 from ._ffi import Error, lib as _lib
-from ._model import Model, ModelInfo
+from ._model import Device, Model, ModelInfo, Step, Tensor, devices
 from ._sampler import Sampler
 from ._session import Piece, Session
-from ._tokenizer import Tokenizer
+from ._tokenizer import Token, Tokenizer
+from ._writer import Format, Writer, encode, formats
 
-__all__ = ["Error", "Model", "ModelInfo", "Piece", "Sampler", "Session", "Tokenizer", "version"]
+__all__ = ["Device", "Error", "Format", "Model", "ModelInfo", "Piece", "Sampler", "Session", "Step", "Tensor", "Token",
+           "Tokenizer", "Writer", "devices", "encode", "formats", "version"]
 
 
 def version() -> str:

@@ -4,18 +4,30 @@ from __future__ import annotations
 
 import ctypes as c
 from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Any
 
 from . import _ffi
 from ._ffi import check, lib
 
+_SPECIALS = ["bos", "eos", "eot", "eom", "unk", "sep", "pad", "cls", "mask"]
 _NO_SPECIAL, _LITERAL, _SHOW_SPECIAL = 1, 2, 1
+
+
+@dataclass(frozen=True)
+class Token:
+    """`text` as it stands in the vocabulary; `is_end`: it ends a generation."""
+
+    text: bytes
+    is_control: bool
+    is_end: bool
 
 
 class Tokenizer:
     """A model's tokenizer. Usable from any thread; keeps its model alive."""
 
-    def __init__(self, handle: c.c_void_p):
-        self._handle = handle
+    def __init__(self, handle: c.c_void_p, model: Any):
+        self._handle, self._model = handle, model  # the model's bytes may be Python's
 
     def __del__(self) -> None:
         if getattr(self, "_handle", None):
@@ -29,9 +41,13 @@ class Tokenizer:
         written in the text are just text."""
         data = text.encode() if isinstance(text, str) else bytes(text)
         flags = (0 if special else _NO_SPECIAL) | (_LITERAL if literal else 0)
-        room = len(data) + 16
-        ids, count = (c.c_int32 * room)(), c.c_uint64()
-        check(lib.llm_tokenizer_encode(self._handle, data, len(data), flags, ids, room, c.byref(count)))
+        count = c.c_uint64(len(data) + 16)  # few schemes make more; then they say how many
+        status = _ffi.E_BUFFER
+        while status == _ffi.E_BUFFER:
+            room = count.value
+            ids = (c.c_int32 * room)()
+            status = lib.llm_tokenizer_encode(self._handle, data, len(data), flags, ids, room, c.byref(count))
+        check(status)
         return list(ids[: count.value])
 
     def decode_bytes(self, ids: Iterable[int], *, show_special: bool = False) -> bytes:
@@ -48,6 +64,12 @@ class Tokenizer:
         """The text of ids; bytes that are no UTF-8 become U+FFFD."""
         return self.decode_bytes(ids, show_special=show_special).decode("utf-8", "replace")
 
+    def token(self, token: int) -> Token:
+        """An entry of the vocabulary."""
+        raw = _ffi.TokenInfo()
+        check(lib.llm_tokenizer_token(self._handle, token, c.byref(raw)))
+        return Token(c.string_at(raw.text, raw.text_size), bool(raw.is_control), bool(raw.is_end))
+
     @property
     def bos(self) -> int | None:
         return self._special(0)
@@ -55,6 +77,10 @@ class Tokenizer:
     @property
     def eos(self) -> int | None:
         return self._special(1)
+
+    def special(self, name: str) -> int | None:
+        """One of bos, eos, eot, eom, unk, sep, pad, cls, mask."""
+        return self._special(_SPECIALS.index(name))
 
     def _special(self, which: int) -> int | None:
         token = lib.llm_tokenizer_special(self._handle, which)
