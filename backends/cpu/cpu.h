@@ -56,6 +56,8 @@ int32_t lcpu_linear_heads(lhost_run *r, const lm_step *step);
 int32_t lcpu_linear_expert(lhost_run *r, const lm_step *step);
 uint64_t lcpu_linear_scratch(const lhost_device *d, const lm_program_desc *desc,
                              const lm_step *step);
+/* The tag of a multiplication: how many steps from it on are one job, 0: done with one before. */
+void lcpu_linear_plan(const lm_program_desc *desc, uint32_t *tags);
 
 int32_t lcpu_add(lhost_run *r, const lm_step *step);
 int32_t lcpu_row_add(lhost_run *r, const lm_step *step);

@@ -33,8 +33,15 @@ static const lhost_step_class steps[LM_STEP_COUNT] = {
     [LM_STEP_GLU_FFN] = {lcpu_ffn, lcpu_ffn_scratch},
 };
 
+static uint64_t plan(const lhost_device *d, const lm_program_desc *desc, uint32_t *tags)
+{
+    if (tags != NULL)
+        lcpu_linear_plan(desc, tags);
+    return lcpu_rope_plan(d, desc, tags);
+}
+
 static const lhost_kind kind = {
-    .steps = steps, .cache_by_head = true, .plan = lcpu_rope_plan, .begin = lcpu_rope_begin};
+    .steps = steps, .cache_by_head = true, .plan = plan, .begin = lcpu_rope_begin};
 
 static int32_t probe(const lm_host *host, uint32_t *count)
 {

@@ -1,5 +1,5 @@
 /* cpu_linear.c - the steps that are one multiplication: which row of activations meets which matrix.
- */
+ * Those that follow one another with the same input are one job, done with the first of them. */
 #include "backends/cpu/cpu_product.h"
 
 #include <string.h>
@@ -31,48 +31,117 @@ static shape shape_of(const lm_step *step, uint32_t rows, uint32_t experts)
     return (shape){rows, rows, 1};
 }
 
-/* One step at work: its activations, and a batch of one product. */
+/* --- steps that are one job ------------------------------------------------------------------- */
+
+static bool reads(const lm_step *step, uint32_t slot)
+{
+    for (uint32_t i = 0; i < LM_STEP_INS; i++)
+        if (step->in[i] == slot)
+            return true;
+    return false;
+}
+
+/* Whether the result is wanted after step `at`: only then its place is its own until there. */
+static bool outlives(const lm_program_desc *desc, size_t at, uint32_t slot)
+{
+    for (uint32_t i = 0; i < desc->n_outputs; i++)
+        if (desc->outputs[i] == slot)
+            return true;
+    for (size_t i = at + 1; i < desc->n_steps; i++)
+        if (reads(&desc->steps[i], slot))
+            return true;
+    return false;
+}
+
+/* The same rows of activations, and the same experts. */
+static bool same_input(const lm_step *a, const lm_step *b)
+{
+    bool alike = a->kind == b->kind && memcmp(a->in, b->in, sizeof a->in) == 0;
+    if (a->kind == LM_STEP_LINEAR_EXPERT)
+        return alike && a->u.expert.used == b->u.expert.used &&
+               a->u.expert.per_expert_input == b->u.expert.per_expert_input;
+    return alike && a->kind == LM_STEP_LINEAR;
+}
+
+/* How many steps from `first` on are one job, whose results are all written at once. */
+static uint32_t joined(const lm_program_desc *desc, size_t first)
+{
+    const lm_step *step = &desc->steps[first];
+    uint32_t n = 1;
+    while (n < LCPU_BATCH && first + n < desc->n_steps && same_input(step, step + n) &&
+           !reads(step, step[n - 1].out[0]) && outlives(desc, first + n, step[n - 1].out[0]))
+        n++;
+    return n;
+}
+
+void lcpu_linear_plan(const lm_program_desc *desc, uint32_t *tags)
+{
+    for (size_t i = 0; i < desc->n_steps; i++) {
+        uint16_t kind = desc->steps[i].kind;
+        if (kind != LM_STEP_LINEAR && kind != LM_STEP_LINEAR_EXPERT)
+            continue;
+        tags[i] = joined(desc, i);
+        for (uint32_t more = tags[i] - 1; more > 0; more--)
+            tags[++i] = 0;
+    }
+}
+
+/* Steps at work: their activations, and a batch of their products. */
 typedef struct job {
     lcpu_acts acts;
     lcpu_batch b;
 } job;
 
 /* Cuts the scratch into the job's arrays; the same cuts count it beforehand. */
-static void carve(job *j, const lm_format *format, uint32_t cols, shape s, lcpu_carve *c)
+static void carve(job *j, const lm_network *network, const lm_step *step, uint32_t n, uint32_t rows,
+                  lcpu_carve *c)
 {
-    lcpu_batch_add(&j->b, format, cols, s.places, s.groups, c);
-    lcpu_acts_carve(&j->acts, j->b.d, s.rows, cols, false, lcpu_acts_wanted(j->b.d, format), c);
+    uint32_t wants = 0;
+    for (uint32_t i = 0; i < n; i++) {
+        const lm_weight_desc *w = &network->weights[linear_of(step + i)->weight];
+        shape s = shape_of(step, rows, w->experts);
+        lcpu_batch_add(&j->b, w->format, w->cols, s.places, s.groups, c);
+        wants |= lcpu_acts_wanted(j->b.d, w->format);
+    }
+    lcpu_acts_carve(&j->acts, j->b.d, shape_of(step, rows, 0).rows, j->b.p[0].cols, false, wants,
+                    c);
     lcpu_batch_finish(&j->b, NULL, c);
 }
 
 uint64_t lcpu_linear_scratch(const lhost_device *d, const lm_program_desc *desc,
                              const lm_step *step)
 {
-    const lm_weight_desc *w = &desc->network->weights[linear_of(step)->weight];
     job j = {.b.d = lcpu_device_of(d)};
     lcpu_carve c = {NULL, 0};
-    carve(&j, w->format, w->cols, shape_of(step, lcpu_max_rows(desc, step->in[0]), w->experts), &c);
+    carve(&j, desc->network, step, joined(desc, (size_t)(step - desc->steps)),
+          lcpu_max_rows(desc, step->in[0]), &c);
     return c.used;
 }
 
-static void start(lhost_run *r, const lm_step *step, job *j)
+static void start(lhost_run *r, const lm_step *step, uint32_t n, job *j)
 {
-    const lm_weight *w = lhost_weight(r, linear_of(step)->weight);
     *j = (job){.b.d = lcpu_of(r)};
     lcpu_carve c = {lhost_scratch(r), 0};
-    carve(j, w->format, w->cols, shape_of(step, lhost_rows(r, step->in[0]), w->experts), &c);
-    lcpu_product_bind(r, linear_of(step), &j->acts, &j->b.p[0]);
+    carve(j, r->program->bounds.network, step, n, lhost_rows(r, step->in[0]), &c);
+    for (uint32_t i = 0; i < n; i++)
+        lcpu_product_bind(r, linear_of(step + i), &j->acts, &j->b.p[i]);
     j->acts.in = lhost_slot(r, step->in[0]);
     lcpu_acts_prepare(r, &j->acts);
 }
 
+/* --- the steps -------------------------------------------------------------------------------- */
+
 int32_t lcpu_linear(lhost_run *r, const lm_step *step)
 {
+    uint32_t n = r->program->tags[r->index];
     job j;
-    start(r, step, &j);
-    lcpu_product_rows(&j.b.p[0], lhost_slot(r, step->out[0]));
+    if (n == 0)
+        return LLM_OK;
+    start(r, step, n, &j);
+    for (uint32_t i = 0; i < n; i++)
+        lcpu_product_rows(&j.b.p[i], lhost_slot(r, step[i].out[0]));
     lcpu_next next;
-    j.b.then = lcpu_next_find(r, step, &next);
+    j.b.then = lcpu_next_find(r, step + n - 1, &next);
     lcpu_batch_run(&j.b);
     return LLM_OK;
 }
@@ -80,7 +149,7 @@ int32_t lcpu_linear(lhost_run *r, const lm_step *step)
 int32_t lcpu_linear_heads(lhost_run *r, const lm_step *step)
 {
     job j;
-    start(r, step, &j);
+    start(r, step, 1, &j);
     lcpu_product *p = &j.b.p[0];
     float *out = lhost_slot(r, step->out[0]);
     uint32_t heads = step->u.heads.heads, rows = lhost_rows(r, step->in[0]);
@@ -102,10 +171,9 @@ static bool is_here(const lcpu_product *p, int32_t expert)
 
 /* Orders the places by expert; experts without any make no group. An expert that is not here adds
  * nothing. */
-static void group_places(job *j, const int32_t *ids, const lm_step *step, uint32_t places,
+static void group_places(lcpu_product *p, const int32_t *ids, const lm_step *step, uint32_t places,
                          float *out)
 {
-    lcpu_product *p = &j->b.p[0];
     uint32_t at = 0, used = step->u.expert.used;
     for (uint32_t e = 0; e < p->w->experts; e++)
         p->groups[e] = (lcpu_group){e, 0, 0};
@@ -134,10 +202,15 @@ static void group_places(job *j, const int32_t *ids, const lm_step *step, uint32
 
 int32_t lcpu_linear_expert(lhost_run *r, const lm_step *step)
 {
+    uint32_t n = r->program->tags[r->index];
     job j;
-    start(r, step, &j);
-    group_places(&j, lhost_slot(r, step->in[1]), step,
-                 lhost_rows(r, step->in[0]) * step->u.expert.used, lhost_slot(r, step->out[0]));
+    if (n == 0)
+        return LLM_OK;
+    start(r, step, n, &j);
+    uint32_t places = lhost_rows(r, step->in[0]) * step->u.expert.used;
+    for (uint32_t i = 0; i < n; i++)
+        group_places(&j.b.p[i], lhost_slot(r, step->in[1]), step, places,
+                     lhost_slot(r, step[i].out[0]));
     lcpu_batch_run(&j.b);
     return LLM_OK;
 }

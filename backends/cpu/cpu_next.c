@@ -3,11 +3,11 @@
 #include "backends/cpu/cpu_product.h"
 
 /* What one step multiplies first, all in one job. Which experts are next nobody knows. */
-static uint32_t linears_of(const lm_step *step, const lm_linear *to[LCPU_BATCH])
+static uint32_t linears_of(const lm_step *step, uint32_t joined, const lm_linear *to[LCPU_BATCH])
 {
     uint32_t n = 0;
-    if (step->kind == LM_STEP_LINEAR)
-        to[n++] = &step->u.linear;
+    for (; step->kind == LM_STEP_LINEAR && n < joined; n++)
+        to[n] = &step[n].u.linear;
     if (step->kind == LM_STEP_ATTN_OUT)
         to[n++] = &step->u.attn_out.out;
     if (step->kind == LM_STEP_QKV_ROPE_APPEND) {
@@ -33,7 +33,7 @@ const lcpu_batch *lcpu_next_find(const lhost_run *r, const lm_step *step, lcpu_n
     if (r->run->n_rows > d->k.int8.direct_max)
         return NULL;
     while (n == 0 && ++step < end && step->kind != LM_STEP_LINEAR_EXPERT)
-        n = linears_of(step, linears);
+        n = linears_of(step, r->program->tags[step - r->program->steps], linears);
     if (n == 0)
         return NULL;
     lcpu_carve none = {NULL, 0};

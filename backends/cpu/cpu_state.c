@@ -118,44 +118,50 @@ typedef struct scan_job {
     uint32_t width;
 } scan_job;
 
-static void scan_row(const scan_job *j, size_t row, uint32_t head, float *h)
+static void scan_row(const scan_job *j, size_t row, uint32_t head, lcpu_scan_token *t)
 {
     const lm_scan *s = j->scan;
     uint32_t inner = s->heads * s->head_dim, group = head / (s->heads / s->groups);
-    const float *xbc = j->xbc + row * j->width, *x = xbc + (size_t)head * s->head_dim;
-    const float *b = xbc + inner + (size_t)group * s->state, *c = b + (size_t)s->groups * s->state;
-    float *y = j->out + row * inner + (size_t)head * s->head_dim;
-    float dt = j->dt[row * s->heads + head] + (j->dt_bias == NULL ? 0 : j->dt_bias[head]);
-    lcpu_of(j->r)->k.act(LM_ACT_SOFTPLUS, &dt, NULL, &dt, 1);
-    lcpu_of(j->r)->k.scan(&(lcpu_scan_token){.h = h,
-                                             .rows = s->head_dim,
-                                             .state = s->state,
-                                             .dt = dt,
-                                             .decay = lcpu_exp(dt * j->a[head]),
-                                             .x = x,
-                                             .b = b,
-                                             .c = c,
-                                             .y = y});
+    const float *xbc = j->xbc + row * j->width;
+    t->x = xbc + (size_t)head * s->head_dim;
+    t->b = xbc + inner + (size_t)group * s->state;
+    t->c = t->b + (size_t)s->groups * s->state;
+    t->y = j->out + row * inner + (size_t)head * s->head_dim;
+    t->dt = j->dt[row * s->heads + head] + (j->dt_bias == NULL ? 0 : j->dt_bias[head]);
+    lcpu_of(j->r)->k.act(LM_ACT_SOFTPLUS, &t->dt, NULL, &t->dt, 1);
+    t->decay = lcpu_exp(t->dt * j->a[head]);
+    lcpu_of(j->r)->k.scan(t);
     for (uint32_t p = 0; j->d != NULL && p < s->head_dim; p++)
-        y[p] = j->d[head] * x[p] + y[p];
+        t->y[p] = j->d[head] * t->x[p] + t->y[p];
 }
 
-/* One head of one sequence. */
+/* One head of one sequence. The first token takes the state from where it is read to where it is
+ * written, and while it does the next head's is fetched. A single one need not leave it in the caches. */
 static void scan_head(void *arg, uint32_t task, uint32_t worker)
 {
     const scan_job *j = arg;
-    uint32_t seq_index = task / j->scan->heads, head = task % j->scan->heads;
+    const lm_scan *scan = j->scan;
+    uint32_t seq_index = task / scan->heads, head = task % scan->heads;
     const lm_run_seq *seq = &j->r->run->seqs[seq_index];
-    size_t values = (size_t)j->scan->head_dim * j->scan->state;
-    const float *from = lhost_state_at(j->r, j->scan->cache, seq_index, 1, false);
-    float *h = lhost_state_at(j->r, j->scan->cache, seq_index, 1, true) + head * values;
+    size_t values = (size_t)scan->head_dim * scan->state;
+    const float *from = lhost_state_at(j->r, scan->cache, seq_index, 1, false);
+    lcpu_scan_token t = {.to =
+                             lhost_state_at(j->r, scan->cache, seq_index, 1, true) + head * values,
+                         .rows = scan->head_dim,
+                         .state = scan->state,
+                         .once = seq->n_rows == 1};
     (void)worker;
     if (from == NULL)
-        memset(h, 0, values * sizeof *h);
-    else if (from + head * values != h)
-        memcpy(h, from + head * values, values * sizeof *h);
-    for (uint32_t i = 0; i < seq->n_rows; i++)
-        scan_row(j, seq->first_row + i, head, h);
+        t.from = memset(t.to, 0, values * sizeof *t.to);
+    else
+        t.from = from + head * values;
+    if (from != NULL && head + 1 < scan->heads)
+        t.next = t.from + values;
+    for (uint32_t i = 0; i < seq->n_rows; i++) {
+        scan_row(j, seq->first_row + i, head, &t);
+        t.from = t.to;
+        t.next = NULL;
+    }
 }
 
 int32_t lcpu_scan(lhost_run *r, const lm_step *step)

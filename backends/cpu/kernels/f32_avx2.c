@@ -213,6 +213,25 @@ static inline void lanes_transpose(lanes x[16])
     }
 }
 
+#define SCAN_ALIGN 32u
+
+static inline void lanes_reduce4(const lanes x[4], float *to)
+{
+    for (int i = 0; i < 4; i++)
+        to[i] = lanes_reduce(x[i]);
+}
+
+static inline void lanes_stream(float *to, lanes x)
+{
+    _mm256_stream_ps(to, x.low);
+    _mm256_stream_ps(to + 8, x.high);
+}
+
+static inline void lanes_streamed(void)
+{
+    _mm_sfence();
+}
+
 #include "backends/cpu/kernels/state_lanes.h"
 
 void lcpu_fill_avx2(lcpu_kernels *k)

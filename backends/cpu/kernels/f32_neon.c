@@ -230,6 +230,21 @@ static inline void lanes_transpose(lanes x[16])
                        part[3][i / 4][i % 4]};
 }
 
+#define SCAN_ALIGN 4u
+
+static inline void lanes_reduce4(const lanes x[4], float *to)
+{
+    for (int i = 0; i < 4; i++)
+        to[i] = lanes_reduce(x[i]);
+}
+
+static inline void lanes_stream(float *to, lanes x)
+{
+    lanes_store(to, x);
+}
+
+static inline void lanes_streamed(void) {}
+
 #include "backends/cpu/kernels/state_lanes.h"
 
 void lcpu_fill_neon(lcpu_kernels *k)

@@ -111,12 +111,15 @@ typedef struct lcpu_attn_direct {
 
 /* One token of the Mamba-2 recurrence for one head, see scan_state. */
 typedef struct lcpu_scan_token {
-    float *h;             /* [rows, state]: h = mac(dt * x[row], b, h * decay) */
+    const float *from;    /* [rows, state]: to = mac(dt * x[row], b, from * decay) */
+    float *to;            /* the same place, or another */
+    bool once;            /* no further token follows: `to` need not stay in the caches */
+    const float *next;    /* then: as much that is read afterwards, or NULL */
     uint32_t rows, state; /* rows: the head's dimension */
     float dt, decay;
     const float *x;     /* [rows] */
     const float *b, *c; /* [state] */
-    float *y;           /* [rows]: dot16(h, c) */
+    float *y;           /* [rows]: dot16(to, c) */
 } lcpu_scan_token;
 
 /* f32 for many rows of activations: rows and panels sorted by their columns' place among sixteen,
