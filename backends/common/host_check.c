@@ -16,6 +16,7 @@ int32_t lhost_bounds_init(lm_arena *books, const lm_program_desc *desc, lhost_bo
     *b = (lhost_bounds){.network = desc->network,
                         .limits = desc->limits,
                         .context = desc->context,
+                        .numerics = desc->numerics,
                         .tables = LM_ARENA_ARRAY(books, lhost_table, desc->n_steps)};
     if (b->tables == NULL)
         return LLM_E_MEMORY;

@@ -14,7 +14,7 @@ typedef struct lhost_table {
 typedef struct lhost_bounds {
     const lm_network *network;
     lm_row_limits limits;
-    uint32_t context;
+    uint32_t context, numerics;
     const lhost_storage *caches[LM_MAX_GROUPS]; /* NULL: none here */
     lhost_table *tables;                        /* [n_tables] */
     uint32_t n_tables;

@@ -23,9 +23,9 @@ static uint32_t rows_of(const lm_network *n, const lm_linear *l)
     return n->weights[l->weight].rows;
 }
 
-static uint32_t wanted(const lcpu_device *d, const lm_network *n, const lm_linear *l)
+static uint32_t wanted(const lcpu_plan *plan, const lm_linear *l)
 {
-    return lcpu_acts_wanted(d, format_of(n, l));
+    return lcpu_acts_wanted(plan, format_of(plan->network, l), 1);
 }
 
 static void add(lcpu_batch *b, const lm_network *n, const lm_linear *l, uint32_t rows,
@@ -50,19 +50,21 @@ typedef struct qkv {
     uint32_t k_width, v_width;
 } qkv;
 
-static void carve_qkv(qkv *j, const lcpu_device *d, const lm_network *n, const lm_step *step,
-                      uint32_t rows, lcpu_carve *c)
+static void carve_qkv(qkv *j, const lcpu_plan *plan, const lm_step *step, uint32_t rows,
+                      lcpu_carve *c)
 {
     const lm_linear *linears[] = {&step->u.qkv.q, &step->u.qkv.k, &step->u.qkv.v};
+    const lm_network *n = plan->network;
     uint32_t wants = 0;
     j->step = step;
-    j->b.d = d;
+    j->b.d = plan->d;
+    j->b.fast = plan->fast;
     for (int i = 0; i < 3; i++) {
-        wants |= wanted(d, n, linears[i]);
+        wants |= wanted(plan, linears[i]);
         add(&j->b, n, linears[i], rows, c);
     }
     lcpu_batch_finish(&j->b, NULL, c);
-    lcpu_acts_carve(&j->acts, d, rows, cols_of(n, linears[0]), false, wants, c);
+    lcpu_acts_carve(&j->acts, plan->d, rows, cols_of(n, linears[0]), false, wants, c);
     j->k_width = rows_of(n, linears[1]);
     j->v_width = rows_of(n, linears[2]);
     j->k = lcpu_take(c, (uint64_t)rows * j->k_width * sizeof(float));
@@ -72,8 +74,9 @@ static void carve_qkv(qkv *j, const lcpu_device *d, const lm_network *n, const l
 uint64_t lcpu_qkv_scratch(const lhost_device *d, const lm_program_desc *desc, const lm_step *step)
 {
     qkv j = {.r = NULL};
+    lcpu_plan plan = lcpu_plan_for(d, desc);
     lcpu_carve c = {NULL, 0};
-    carve_qkv(&j, lcpu_device_of(d), desc->network, step, lcpu_max_rows(desc, step->in[0]), &c);
+    carve_qkv(&j, &plan, step, lcpu_max_rows(desc, step->in[0]), &c);
     return c.used;
 }
 
@@ -108,8 +111,9 @@ int32_t lcpu_qkv(lhost_run *r, const lm_step *step)
 {
     uint32_t rows = r->run->n_rows;
     qkv j = {.r = r, .q = lhost_slot(r, step->out[0])};
+    lcpu_plan plan = lcpu_plan_of(r);
     lcpu_carve c = {lhost_scratch(r), 0};
-    carve_qkv(&j, lcpu_of(r), r->program->bounds.network, step, rows, &c);
+    carve_qkv(&j, &plan, step, rows, &c);
     j.acts.in = lhost_slot(r, step->in[0]);
     lcpu_acts_prepare(r, &j.acts);
     const lm_linear *linears[] = {&step->u.qkv.q, &step->u.qkv.k, &step->u.qkv.v};
@@ -134,12 +138,14 @@ typedef struct output {
     lcpu_batch b;
 } output;
 
-static void carve_output(output *j, const lcpu_device *d, const lm_network *n, const lm_linear *out,
-                         uint32_t rows, lcpu_carve *c)
+static void carve_output(output *j, const lcpu_plan *plan, const lm_linear *out, uint32_t rows,
+                         lcpu_carve *c)
 {
-    j->b.d = d;
+    const lm_network *n = plan->network;
+    j->b.d = plan->d;
+    j->b.fast = plan->fast;
     j->mixed = lcpu_take(c, (uint64_t)rows * cols_of(n, out) * sizeof(float));
-    lcpu_acts_carve(&j->acts, d, rows, cols_of(n, out), false, wanted(d, n, out), c);
+    lcpu_acts_carve(&j->acts, plan->d, rows, cols_of(n, out), false, wanted(plan, out), c);
     add(&j->b, n, out, rows, c);
     lcpu_batch_finish(&j->b, NULL, c);
 }
@@ -148,19 +154,19 @@ uint64_t lcpu_attn_out_scratch(const lhost_device *d, const lm_program_desc *des
                                const lm_step *step)
 {
     output j = {.mixed = NULL};
+    lcpu_plan plan = lcpu_plan_for(d, desc);
     lcpu_carve c = {NULL, 0};
-    carve_output(&j, lcpu_device_of(d), desc->network, &step->u.attn_out.out,
-                 lcpu_max_rows(desc, step->in[0]), &c);
+    carve_output(&j, &plan, &step->u.attn_out.out, lcpu_max_rows(desc, step->in[0]), &c);
     return c.used + lcpu_attn_needs(d, desc, &step->u.attn_out.attn, step->in[0]);
 }
 
 int32_t lcpu_attn_out(lhost_run *r, const lm_step *step)
 {
     uint8_t *scratch = lhost_scratch(r);
+    lcpu_plan plan = lcpu_plan_of(r);
     lcpu_carve c = {scratch, 0};
     output j = {.mixed = NULL};
-    carve_output(&j, lcpu_of(r), r->program->bounds.network, &step->u.attn_out.out,
-                 lhost_rows(r, step->in[0]), &c);
+    carve_output(&j, &plan, &step->u.attn_out.out, lhost_rows(r, step->in[0]), &c);
     lcpu_attn_into(r, &step->u.attn_out.attn, step->in[0], j.mixed, scratch + c.used);
     j.acts.in = j.mixed;
     lcpu_acts_prepare(r, &j.acts);
@@ -182,24 +188,25 @@ typedef struct ffn {
     const lm_linear *linears[2]; /* of the pair */
 } ffn;
 
-static void carve_ffn(ffn *j, const lcpu_device *d, const lm_network *n, const lm_step *step,
-                      uint32_t rows, lcpu_carve *c)
+static void carve_ffn(ffn *j, const lcpu_plan *plan, const lm_step *step, uint32_t rows,
+                      lcpu_carve *c)
 {
     const lm_linear *gate = &step->u.ffn.gate, *up = &step->u.ffn.up, *down = &step->u.ffn.down;
-    uint32_t wants = 0, down_wants = wanted(d, n, down);
-    j->up.d = j->down.d = d;
+    const lm_network *n = plan->network;
+    uint32_t wants = 0, down_wants = wanted(plan, down);
+    j->up.d = j->down.d = plan->d;
+    j->up.fast = j->down.fast = plan->fast;
     j->pair = (lcpu_pair){step->u.ffn.act, 0, &j->hidden};
     if (gate->weight != LM_NONE)
         j->linears[j->pair.n++] = gate;
     j->linears[j->pair.n++] = up;
     for (uint32_t i = 0; i < j->pair.n; i++) {
-        wants |= wanted(d, n, j->linears[i]);
+        wants |= wanted(plan, j->linears[i]);
         add(&j->up, n, j->linears[i], rows, c);
     }
     lcpu_batch_finish(&j->up, &j->pair, c);
-    lcpu_acts_carve(&j->acts, d, rows, cols_of(n, up), false, wants, c);
-    lcpu_acts_carve(&j->hidden, d, rows, cols_of(n, down), (down_wants & LCPU_ACTS_BLOCKS) == 0,
-                    down_wants, c);
+    lcpu_acts_carve(&j->acts, plan->d, rows, cols_of(n, up), false, wants, c);
+    lcpu_acts_carve(&j->hidden, plan->d, rows, cols_of(n, down), true, down_wants, c);
     add(&j->down, n, down, rows, c);
     lcpu_batch_finish(&j->down, NULL, c);
 }
@@ -207,16 +214,18 @@ static void carve_ffn(ffn *j, const lcpu_device *d, const lm_network *n, const l
 uint64_t lcpu_ffn_scratch(const lhost_device *d, const lm_program_desc *desc, const lm_step *step)
 {
     ffn j = {.pair = {0}};
+    lcpu_plan plan = lcpu_plan_for(d, desc);
     lcpu_carve c = {NULL, 0};
-    carve_ffn(&j, lcpu_device_of(d), desc->network, step, lcpu_max_rows(desc, step->in[0]), &c);
+    carve_ffn(&j, &plan, step, lcpu_max_rows(desc, step->in[0]), &c);
     return c.used;
 }
 
 int32_t lcpu_ffn(lhost_run *r, const lm_step *step)
 {
     ffn j = {.pair = {0}};
+    lcpu_plan plan = lcpu_plan_of(r);
     lcpu_carve c = {lhost_scratch(r), 0};
-    carve_ffn(&j, lcpu_of(r), r->program->bounds.network, step, lhost_rows(r, step->in[0]), &c);
+    carve_ffn(&j, &plan, step, lhost_rows(r, step->in[0]), &c);
     j.acts.in = lhost_slot(r, step->in[0]);
     lcpu_acts_prepare(r, &j.acts);
     for (uint32_t i = 0; i < j.pair.n; i++) {

@@ -93,15 +93,16 @@ typedef struct job {
 } job;
 
 /* Cuts the scratch into the job's arrays; the same cuts count it beforehand. */
-static void carve(job *j, const lm_network *network, const lm_step *step, uint32_t n, uint32_t rows,
+static void carve(job *j, const lcpu_plan *plan, const lm_step *step, uint32_t n, uint32_t rows,
                   lcpu_carve *c)
 {
     uint32_t wants = 0;
+    *j = (job){.b.d = plan->d, .b.fast = plan->fast};
     for (uint32_t i = 0; i < n; i++) {
-        const lm_weight_desc *w = &network->weights[linear_of(step + i)->weight];
+        const lm_weight_desc *w = &plan->network->weights[linear_of(step + i)->weight];
         shape s = shape_of(step, rows, w->experts);
         lcpu_batch_add(&j->b, w->format, w->cols, s.places, s.groups, c);
-        wants |= lcpu_acts_wanted(j->b.d, w->format);
+        wants |= lcpu_acts_wanted(plan, w->format, s.groups);
     }
     lcpu_acts_carve(&j->acts, j->b.d, shape_of(step, rows, 0).rows, j->b.p[0].cols, false, wants,
                     c);
@@ -111,18 +112,19 @@ static void carve(job *j, const lm_network *network, const lm_step *step, uint32
 uint64_t lcpu_linear_scratch(const lhost_device *d, const lm_program_desc *desc,
                              const lm_step *step)
 {
-    job j = {.b.d = lcpu_device_of(d)};
+    lcpu_plan plan = lcpu_plan_for(d, desc);
+    job j;
     lcpu_carve c = {NULL, 0};
-    carve(&j, desc->network, step, joined(desc, (size_t)(step - desc->steps)),
+    carve(&j, &plan, step, joined(desc, (size_t)(step - desc->steps)),
           lcpu_max_rows(desc, step->in[0]), &c);
     return c.used;
 }
 
 static void start(lhost_run *r, const lm_step *step, uint32_t n, job *j)
 {
-    *j = (job){.b.d = lcpu_of(r)};
+    lcpu_plan plan = lcpu_plan_of(r);
     lcpu_carve c = {lhost_scratch(r), 0};
-    carve(j, r->program->bounds.network, step, n, lhost_rows(r, step->in[0]), &c);
+    carve(j, &plan, step, n, lhost_rows(r, step->in[0]), &c);
     for (uint32_t i = 0; i < n; i++)
         lcpu_product_bind(r, linear_of(step + i), &j->acts, &j->b.p[i]);
     j->acts.in = lhost_slot(r, step->in[0]);

@@ -26,18 +26,18 @@ static uint32_t linears_of(const lm_step *step, uint32_t joined, const lm_linear
 const lcpu_batch *lcpu_next_find(const lhost_run *r, const lm_step *step, lcpu_next *next)
 {
     static const lcpu_pair pair = {.n = 2};
-    const lcpu_device *d = lcpu_of(r);
+    lcpu_plan plan = lcpu_plan_of(r);
     const lm_step *end = r->program->steps + r->program->n_steps;
     const lm_linear *linears[LCPU_BATCH];
     uint32_t n = 0;
-    if (r->run->n_rows > d->k.int8.direct_max)
+    if (r->run->n_rows > plan.d->k.int8.direct_max)
         return NULL;
     while (n == 0 && ++step < end && step->kind != LM_STEP_LINEAR_EXPERT)
         n = linears_of(step, r->program->tags[step - r->program->steps], linears);
     if (n == 0)
         return NULL;
     lcpu_carve none = {NULL, 0};
-    *next = (lcpu_next){.b.d = d, .all = {0, 0, r->run->n_rows}};
+    *next = (lcpu_next){.b.d = plan.d, .b.fast = plan.fast, .all = {0, 0, r->run->n_rows}};
     for (uint32_t i = 0; i < n; i++) {
         const lm_weight *w = lhost_weight(r, linears[i]->weight);
         lcpu_batch_add(&next->b, w->format, w->cols, 0, 0, &none);

@@ -3,17 +3,18 @@
 
 #include <string.h>
 
-#define TILE_ROWS   16u     /* of a task, at least; a multiple of what the kernels take together */
-#define FLOAT_ROWS  64u     /* of weights decoded together when they fit */
-#define FLOAT_STEP  32u     /* and in parts of that */
-#define TURN_COLS   256u    /* decoded before they are sorted: whole blocks of any format */
-#define PAIR_ROWS   32u     /* of a pair's task a multiple: its results are quantised in blocks */
-#define PAIR_PLACES 96u     /* taken through a pair together */
-#define PANEL_BYTES 786432u /* panels that stay in the second cache */
-#define FEW_BYTES   98304u  /* of weights in a task with few places: the last one is waited for */
-#define FEW_PLACES  16u     /* of groups together: experts have one each */
-#define PANEL_GAP   16u     /* floats between rows, so that not all of them share cache sets */
-#define GRAIN       16384u  /* values of a task that quantises */
+#define TILE_ROWS   16u      /* of a task, at least; a multiple of what the kernels take together */
+#define FLOAT_ROWS  64u      /* of weights decoded together when they fit */
+#define FLOAT_STEP  32u      /* and in parts of that */
+#define TURN_COLS   256u     /* decoded before they are sorted: whole blocks of any format */
+#define PAIR_ROWS   32u      /* of a pair's task a multiple: its results are quantised in blocks */
+#define PAIR_PLACES 96u      /* taken through a pair together */
+#define PANEL_BYTES 786432u  /* panels that stay in the second cache */
+#define FAST_BYTES  1310720u /* the same with fast numerics, whose activations are too many for it */
+#define FEW_BYTES   98304u   /* of weights in a task with few places: the last one is waited for */
+#define FEW_PLACES  16u      /* of groups together: experts have one each */
+#define PANEL_GAP   16u      /* floats between rows, so that not all of them share cache sets */
+#define GRAIN       16384u   /* values of a task that quantises */
 
 /* --- planning --------------------------------------------------------------------------------- */
 
@@ -24,27 +25,47 @@ static bool may_turn(const lcpu_kernels *k, const lm_format *format)
     return k->turned.from != 0 && lcpu_int8_of(k, format) == NULL && !apart;
 }
 
-uint32_t lcpu_acts_wanted(const lcpu_device *d, const lm_format *format)
+uint32_t lcpu_acts_wanted(const lcpu_plan *plan, const lm_format *format, uint32_t groups)
 {
-    if (lcpu_int8_of(&d->k, format) != NULL)
+    const lcpu_kernels *k = &plan->d->k;
+    if (plan->fast && lcpu_fast_of(k, format) != NULL) /* some groups may have few places */
+        return groups > 1 ? LCPU_ACTS_FAST | LCPU_ACTS_BLOCKS : LCPU_ACTS_FAST;
+    if (lcpu_int8_of(k, format) != NULL)
         return LCPU_ACTS_BLOCKS;
-    return may_turn(&d->k, format) ? LCPU_ACTS_TURNED : 0;
+    return may_turn(k, format) ? LCPU_ACTS_TURNED : 0;
+}
+
+/* One piece of memory, for few rows and for many. */
+static void carve_fast(lcpu_acts *a, const lcpu_kernels *k, lcpu_carve *c)
+{
+    a->row_bytes = k->int8.row_bytes(a->cols);
+    a->fast_bytes = k->fast.row_bytes(a->cols);
+    uint8_t *rows =
+        lcpu_take(c, a->n * (a->row_bytes > a->fast_bytes ? a->row_bytes : a->fast_bytes));
+    if (a->n >= k->fast_from)
+        a->fast = rows;
+    else if (a->blocks == NULL)
+        a->blocks = rows;
 }
 
 void lcpu_acts_carve(lcpu_acts *a, const lcpu_device *d, uint32_t rows, uint32_t cols, bool floats,
                      uint32_t wanted, lcpu_carve *c)
 {
     *a = (lcpu_acts){.n = rows, .cols = cols};
-    if (floats)
-        a->in = lcpu_take(c, (uint64_t)rows * cols * sizeof *a->in);
     if ((wanted & LCPU_ACTS_BLOCKS) != 0) {
         a->row_bytes = d->k.int8.row_bytes(cols);
         a->blocks = lcpu_take(c, rows * a->row_bytes);
     }
+    if ((wanted & LCPU_ACTS_FAST) != 0)
+        carve_fast(a, &d->k, c);
     if ((wanted & LCPU_ACTS_TURNED) != 0 && rows >= d->k.turned.from) {
         a->turned_values = LCPU_TURNED_ROW(cols) + PANEL_GAP;
         a->turned = lcpu_take(c, rows * a->turned_values * sizeof *a->turned);
     }
+    bool only_blocks = (wanted & (LCPU_ACTS_BLOCKS | LCPU_ACTS_FAST)) != 0 &&
+                       ((wanted & LCPU_ACTS_FAST) == 0 || rows < d->k.fast_from);
+    if (floats && !only_blocks)
+        a->in = lcpu_take(c, (uint64_t)rows * cols * sizeof *a->in);
 }
 
 /* What `rows` of weights take unpacked. */
@@ -58,13 +79,17 @@ static size_t panel_bytes(const lcpu_device *d, const lcpu_product *p, uint32_t 
         return (turned > plain ? turned : plain) * sizeof(float);
     }
     uint32_t panels = (rows + d->k.int8.panel_rows - 1) / d->k.int8.panel_rows;
-    return panels * (size_t)p->int8->column_bytes * (p->cols / 32);
+    uint32_t column_bytes = p->int8->column_bytes;
+    if (p->fast != NULL && p->fast->column_bytes > column_bytes)
+        column_bytes = p->fast->column_bytes;
+    return panels * (size_t)column_bytes * (p->cols / 32);
 }
 
 /* Parts of the rows that kernels like, in whole `step`s, as far as they fit the cache. */
 static void size_parts(const lcpu_device *d, lcpu_product *p, uint32_t rows, uint32_t step)
 {
-    while (rows > step && panel_bytes(d, p, rows) > PANEL_BYTES)
+    size_t most = p->fast != NULL ? FAST_BYTES : PANEL_BYTES;
+    while (rows > step && panel_bytes(d, p, rows) > most)
         rows -= step;
     p->part_rows = rows;
     p->panel_bytes = panel_bytes(d, p, rows);
@@ -76,6 +101,8 @@ static void size_parts(const lcpu_device *d, lcpu_product *p, uint32_t rows, uin
 static uint32_t tile_rows(const lcpu_device *d, const lcpu_product *p)
 {
     uint32_t most = p->int8 != NULL ? d->k.int8.tile_rows : FLOAT_ROWS;
+    if (p->fast != NULL)
+        most = d->k.fast.tile_rows;
     if (p->half_rows != 0)
         most = p->half_rows;
     if (!p->few || most < TILE_ROWS)
@@ -110,6 +137,7 @@ void lcpu_batch_add(lcpu_batch *b, const lm_format *format, uint32_t cols, uint3
 {
     lcpu_product *p = &b->p[b->n++];
     *p = (lcpu_product){.int8 = lcpu_int8_of(&b->d->k, format),
+                        .fast = b->fast ? lcpu_fast_of(&b->d->k, format) : NULL,
                         .decode = lcpu_decoder_of(&b->d->k, format),
                         .cols = cols,
                         .row_bytes = cols / format->block * (size_t)format->bytes,
@@ -168,6 +196,8 @@ void lcpu_product_bind(const lhost_run *r, const lm_linear *l, const lcpu_acts *
 
 const void *lcpu_product_x(const lcpu_product *p, size_t row)
 {
+    if (p->int8 != NULL && p->acts->blocks == NULL)
+        return p->acts->fast + row * p->acts->fast_bytes;
     if (p->int8 != NULL)
         return p->acts->blocks + row * p->acts->row_bytes;
     return p->acts->in + row * p->acts->cols;
@@ -200,13 +230,15 @@ static void prepare_rows(void *arg, size_t first, size_t end)
             p->k->int8.quantise(x, a->cols, a->blocks + i * a->row_bytes);
         if (a->turned != NULL)
             p->k->turned.row(x, a->cols, a->turned + i * a->turned_values);
+        if (a->fast != NULL)
+            p->k->fast.quantise(x, a->cols, a->fast + i * a->fast_bytes);
     }
 }
 
 void lcpu_acts_prepare(lhost_run *r, const lcpu_acts *a)
 {
     preparing p = {a, &lcpu_of(r)->k};
-    if (a->in != NULL && (a->blocks != NULL || a->turned != NULL))
+    if (a->in != NULL && (a->blocks != NULL || a->turned != NULL || a->fast != NULL))
         lcpu_ranges(r, a->n, GRAIN / a->cols + 1, prepare_rows, &p);
 }
 
@@ -228,6 +260,11 @@ static bool turned(const part *t)
 {
     return t->p->int8 == NULL && t->p->half_rows == 0 && t->p->acts->turned != NULL &&
            t->g->count >= t->b->d->k.turned.from;
+}
+
+static bool is_fast(const part *t)
+{
+    return t->p->fast != NULL && t->p->acts->fast != NULL && t->g->count >= t->b->d->k.fast_from;
 }
 
 /* Few rows are multiplied from the weights where they lie. */
@@ -262,7 +299,8 @@ static void unpack(const part *t, uint32_t first, uint32_t count)
     const uint8_t *from = lhost_weight_row(w, t->g->matrix, first);
     size_t stride = w->cols + (size_t)PANEL_GAP;
     if (t->p->int8 != NULL) {
-        t->p->int8->unpack(from, w->row_bytes, count, w->cols, t->panel);
+        const lcpu_int8_format *f = is_fast(t) ? t->p->fast : t->p->int8;
+        f->unpack(from, w->row_bytes, count, w->cols, t->panel);
         return;
     }
     if (turned(t)) {
@@ -291,6 +329,22 @@ static void multiply_turned(const part *t, uint32_t count, const void *const *x,
     }
 }
 
+/* Places have blocks where some groups want them. */
+static void multiply_fast(const part *t, uint32_t count, const void *const *x, uint32_t n,
+                          float *const *out, size_t at)
+{
+    const lcpu_acts *a = t->p->acts;
+    const void *rows[PAIR_PLACES];
+    for (uint32_t done = 0; done < n; done += PAIR_PLACES) {
+        uint32_t here = n - done < PAIR_PLACES ? n - done : PAIR_PLACES;
+        for (uint32_t i = 0; i < here; i++) {
+            size_t row = (size_t)((const uint8_t *)x[done + i] - a->blocks) / a->row_bytes;
+            rows[i] = a->fast + row * a->fast_bytes;
+        }
+        t->p->fast->matmul(t->panel, count, rows, here, a->cols, out + done, at, NULL, 0);
+    }
+}
+
 static void multiply_unpacked(const part *t, uint32_t count, const void *const *x, uint32_t n,
                               float *const *out, size_t at)
 {
@@ -298,11 +352,16 @@ static void multiply_unpacked(const part *t, uint32_t count, const void *const *
         multiply_turned(t, count, x, n, out, at);
         return;
     }
+    if (is_fast(t) && t->p->acts->blocks != NULL) {
+        multiply_fast(t, count, x, n, out, at);
+        return;
+    }
     if (t->p->int8 != NULL) {
+        const lcpu_int8_format *f = is_fast(t) ? t->p->fast : t->p->int8;
         size_t all = t->next == NULL ? 0 : t->count * t->p->w->row_bytes;
         size_t from = all * t->done / t->g->count, end = all * (t->done + n) / t->g->count;
-        t->p->int8->matmul(t->panel, count, x, n, t->p->cols, out, at,
-                           t->next == NULL ? NULL : t->next + from, end - from);
+        f->matmul(t->panel, count, x, n, t->p->cols, out, at,
+                  t->next == NULL ? NULL : t->next + from, end - from);
     } else
         t->b->d->k.f32_matmul((const float *)(const void *)t->panel, t->p->cols + (size_t)PANEL_GAP,
                               count, (const float *const *)x, n, t->p->cols, out, at);

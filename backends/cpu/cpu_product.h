@@ -7,9 +7,11 @@
 
 #include "backends/cpu/cpu.h"
 
-/* What products take beside floats: int8 blocks; sorted rows where many are multiplied in f32. */
+/* What products take beside floats: int8 blocks; sorted rows where many are multiplied in f32; with
+ * fast numerics rows of their own where there are many, else blocks. */
 #define LCPU_ACTS_BLOCKS 1u
 #define LCPU_ACTS_TURNED 2u
+#define LCPU_ACTS_FAST   4u
 
 /* Activations as kernels take them. */
 typedef struct lcpu_acts {
@@ -19,6 +21,8 @@ typedef struct lcpu_acts {
     size_t row_bytes;
     float *turned; /* [n, turned_values], or NULL */
     size_t turned_values;
+    uint8_t *fast; /* [n, fast_bytes], or NULL */
+    size_t fast_bytes;
 } lcpu_acts;
 
 /* Places [first, first + count) go to one matrix. */
@@ -31,6 +35,7 @@ typedef struct lcpu_product {
     const lm_weight *w;
     const lcpu_acts *acts;
     const lcpu_int8_format *int8; /* NULL: f32 */
+    const lcpu_int8_format *fast; /* for groups with many places, or NULL */
     lcpu_half_fn half;            /* of weights of 16 or 8 bits, or NULL */
     uint32_t half_most;           /* activation rows up to which it is used */
     uint32_t half_rows;           /* of weights that it wants at once, never unpacked; 0: any */
@@ -61,8 +66,27 @@ typedef struct lcpu_pair {
 
 #define LCPU_BATCH 3
 
+/* What products are planned for. */
+typedef struct lcpu_plan {
+    const lcpu_device *d;
+    const lm_network *network;
+    bool fast; /* numerics */
+} lcpu_plan;
+
+static inline lcpu_plan lcpu_plan_for(const lhost_device *d, const lm_program_desc *desc)
+{
+    return (lcpu_plan){lcpu_device_of(d), desc->network, desc->numerics == LM_NUMERICS_FAST};
+}
+
+static inline lcpu_plan lcpu_plan_of(const lhost_run *r)
+{
+    const lhost_bounds *b = &r->program->bounds;
+    return (lcpu_plan){lcpu_of(r), b->network, b->numerics == LM_NUMERICS_FAST};
+}
+
 typedef struct lcpu_batch {
     const lcpu_device *d;
+    bool fast; /* numerics */
     lcpu_product p[LCPU_BATCH];
     uint32_t n;
     const lcpu_pair *pair;         /* or NULL */
@@ -73,9 +97,10 @@ typedef struct lcpu_batch {
     size_t tile_bytes;
 } lcpu_batch;
 
-/* What weights of a format want of their activations. */
-uint32_t lcpu_acts_wanted(const lcpu_device *d, const lm_format *format);
-/* Plans and carvings count the bytes while the carve has no base. `places` and `groups`: at most. */
+/* What weights of a format want of their activations, in so many groups. */
+uint32_t lcpu_acts_wanted(const lcpu_plan *plan, const lm_format *format, uint32_t groups);
+/* Plans and carvings count the bytes while the carve has no base. `places` and `groups`: at most.
+ * `floats`: room for them, unless nothing but blocks is wanted. */
 void lcpu_acts_carve(lcpu_acts *a, const lcpu_device *d, uint32_t rows, uint32_t cols, bool floats,
                      uint32_t wanted, lcpu_carve *c);
 void lcpu_batch_add(lcpu_batch *b, const lm_format *format, uint32_t cols, uint32_t places,

@@ -2,8 +2,8 @@
  * thread: for one row of activations (bytes of weights per second, with weights too large for the
  * caches) and for many (operations per second, and their share of what the processor can do at
  * best, measured in the same run). The time is this process's own, so others count little.
- * Arguments are the formats to measure (without any, all), --level=NAME and
- * --rows=COUNT. */
+ * Arguments are the formats to measure (without any, all), --level=NAME,
+ * --rows=COUNT and --fast: the products of fast numerics, where the format has them. */
 #include "backends/cpu/kernels/kernels.h"
 #include "support/support.h"
 
@@ -150,6 +150,7 @@ typedef struct work {
     const lcpu_kernels *k;
     const lm_format *format;
     const lcpu_int8_format *int8; /* or NULL */
+    const lcpu_int8 *family;      /* of that */
     lcpu_half_fn half;            /* or NULL */
     uint32_t half_most;
     uint32_t cols, rows, tile, n_x;
@@ -169,7 +170,7 @@ static void multiply_tile(const work *j, uint32_t first)
     const float *const *x = (const float *const *)j->x;
     const uint8_t *next = file + n_w * j->stride;
     float *rows = (float *)(void *)j->panels;
-    if (j->int8 != NULL && j->int8->direct != NULL && j->n_x <= j->k->int8.direct_max) {
+    if (j->int8 != NULL && j->int8->direct != NULL && j->n_x <= j->family->direct_max) {
         j->int8->direct(file, j->stride, n_w, j->x, j->n_x, j->cols, j->out, first, next);
     } else if (j->int8 != NULL) {
         j->int8->unpack(file, j->stride, n_w, j->cols, j->panels);
@@ -187,9 +188,9 @@ static void multiply_tile(const work *j, uint32_t first)
 /* Weights, activations and the room for panels and results. */
 static void prepare(work *j, uint8_t *buffer)
 {
-    size_t act_bytes = j->int8 != NULL ? j->k->int8.row_bytes(j->cols) : j->cols * sizeof(float);
+    size_t act_bytes = j->int8 != NULL ? j->family->row_bytes(j->cols) : j->cols * sizeof(float);
     size_t panel_bytes = j->int8 != NULL ? (size_t)j->int8->column_bytes * (j->cols / 32) : 0;
-    uint32_t panels = j->tile / (j->int8 != NULL ? j->k->int8.panel_rows : 1);
+    uint32_t panels = j->tile / (j->int8 != NULL ? j->family->panel_rows : 1);
     float *values = room(j->cols * sizeof *values);
     uint64_t seed = 5;
     for (uint32_t i = 0; i < j->cols; i++)
@@ -209,7 +210,7 @@ static void prepare(work *j, uint8_t *buffer)
         j->x[i] = j->acts + i * act_bytes;
         j->out[i] = j->out_values + (size_t)i * j->rows;
         if (j->int8 != NULL)
-            j->k->int8.quantise(values, j->cols, j->acts + i * act_bytes);
+            j->family->quantise(values, j->cols, j->acts + i * act_bytes);
         else
             memcpy(j->acts + i * act_bytes, values, act_bytes);
     }
@@ -247,13 +248,18 @@ static void choose_half(work *j)
         }
 }
 
-static double measure(const lcpu_kernels *k, const lm_format *f, uint32_t n_x, uint8_t *buffer,
-                      double *bytes)
+static double measure(const lcpu_kernels *k, const lm_format *f, bool fast, uint32_t n_x,
+                      uint8_t *buffer, double *bytes)
 {
-    work j = {.k = k, .format = f, .int8 = lcpu_int8_of(k, f), .cols = 2048, .n_x = n_x};
+    work j = {.k = k, .format = f, .cols = 2048, .n_x = n_x};
+    if (fast)
+        j.int8 = lcpu_fast_of(k, f);
+    j.family = j.int8 != NULL ? &k->fast : &k->int8;
+    if (j.int8 == NULL)
+        j.int8 = lcpu_int8_of(k, f);
     choose_half(&j);
     j.stride = j.cols / f->block * f->bytes;
-    j.tile = j.int8 != NULL ? k->int8.tile_rows : 16;
+    j.tile = j.int8 != NULL ? j.family->tile_rows : 16;
     if (f->id == LM_BF16 && k->bf16_rows != 0)
         j.tile = k->bf16_rows;
     j.rows = n_x == 1 ? (uint32_t)(BUFFER_BYTES / j.stride) : 1008;
@@ -290,6 +296,7 @@ static void measure_level(const lcpu_kernels *k, uint8_t *buffer, int argc, char
     peaks p = peaks_of(k->used);
     double read = 0, bytes;
     const char *given = option("--rows=", argc, argv);
+    bool fast = option("--fast", argc, argv) != NULL;
     uint32_t many = given != NULL ? (uint32_t)atoi(given) : 64;
     printf("  peak     %7.0f G f32, %7.0f G int8 operations per second\n", p.f32 * 1e-9,
            p.int8 * 1e-9);
@@ -298,8 +305,8 @@ static void measure_level(const lcpu_kernels *k, uint8_t *buffer, int argc, char
         if (f->encode == NULL || f->decode == NULL || !wanted(f->name, argc, argv))
             continue;
         double peak = lcpu_int8_of(k, f) != NULL ? p.int8 : p.f32, ops;
-        measure(k, f, 1, buffer, &read);
-        ops = measure(k, f, many, buffer, &bytes);
+        measure(k, f, false, 1, buffer, &read);
+        ops = measure(k, f, fast, many, buffer, &bytes);
         printf("  %-8s %6.2f GB/s for one row, %7.1f G operations per second for %u", f->name,
                read * 1e-9, ops * 1e-9, many);
         if (peak > 0)

@@ -24,6 +24,7 @@ def arguments():
     p.add_argument("--device", default="cpu", help="the device to judge [cpu]")
     p.add_argument("--tokens", type=int, default=48, help="random tokens of the prompt [48]")
     p.add_argument("--peer", type=pathlib.Path, metavar="PROGRAM", help="another library's writer of logits")
+    p.add_argument("--fast", action="store_true", help="judge the device with fast numerics as well")
     p.add_argument("--json", action="store_true", help="print one JSON object")
     p.add_argument("--programs", type=pathlib.Path, default="build/examples", help=argparse.SUPPRESS)
     return p.parse_args()
@@ -58,11 +59,13 @@ def measure(options, form, folder):
         run(*command)
         return rows(out, options.tokens)
 
-    def ours(device):
-        return logits(options.programs / "llm-logits", model, "--tokens", ids, "--out", out, "--device", device)
+    def ours(device, *more):
+        return logits(options.programs / "llm-logits", model, "--tokens", ids, "--out", out, "--device", device, *more)
 
     expected = ours("ref")
     result = {options.device: error(ours(options.device), expected)}
+    if options.fast:
+        result["fast"] = error(ours(options.device, "--fast"), expected)
     if options.peer:
         result[options.peer.name] = error(logits(options.peer, model, ids, out), expected)
     return result

@@ -26,6 +26,8 @@ static const struct {
 #endif
 #ifdef LCPU_HAVE_AMX_INT8
     {LCPU_AVX2 | LCPU_AVX512 | LCPU_AVX512_VNNI | LCPU_AMX_INT8, lcpu_fill_amx_int8},
+    {LCPU_AVX2 | LCPU_AVX512 | LCPU_AVX512_VNNI | LCPU_AMX_INT8 | LCPU_AMX_BF16,
+     lcpu_fill_amx_fast},
 #endif
 #ifdef LCPU_HAVE_NEON
     {LCPU_NEON, lcpu_fill_neon},
@@ -52,12 +54,22 @@ void lcpu_kernels_init(lcpu_kernels *k, uint64_t features)
     }
 }
 
+static const lcpu_int8_format *find(const lcpu_int8 *of, const lm_format *format)
+{
+    for (uint32_t i = 0; i < of->n_formats; i++)
+        if (of->formats[i].id == format->id)
+            return &of->formats[i];
+    return NULL;
+}
+
 const lcpu_int8_format *lcpu_int8_of(const lcpu_kernels *k, const lm_format *format)
 {
-    for (uint32_t i = 0; i < k->int8.n_formats; i++)
-        if (k->int8.formats[i].id == format->id)
-            return &k->int8.formats[i];
-    return NULL;
+    return find(&k->int8, format);
+}
+
+const lcpu_int8_format *lcpu_fast_of(const lcpu_kernels *k, const lm_format *format)
+{
+    return find(&k->fast, format);
 }
 
 lcpu_decode_fn lcpu_decoder_of(const lcpu_kernels *k, const lm_format *format)

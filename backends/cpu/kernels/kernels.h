@@ -147,6 +147,8 @@ typedef struct lcpu_kernels {
     uint32_t f16_most, bf16_most, f8_e4m3_most;
     uint32_t bf16_rows; /* of weights that bf16_matmul wants at once; 0: any number */
     lcpu_int8 int8;
+    lcpu_int8 fast;     /* of fast numerics, with other values; perhaps without formats */
+    uint32_t fast_from; /* activation rows from which on it pays */
     /* Sixteen rows of `stride` values, a multiple of 16, to columns 64 values apart. */
     void (*attn_keys)(const float *rows, uint32_t stride, float *to);
     void (*attn_scores)(const lcpu_attn_tile *t); /* scaled products */
@@ -169,6 +171,8 @@ void lcpu_kernels_init(lcpu_kernels *k, uint64_t features);
 
 /* NULL: the format multiplies in f32. */
 const lcpu_int8_format *lcpu_int8_of(const lcpu_kernels *k, const lm_format *format);
+/* NULL: the format has no fast products. */
+const lcpu_int8_format *lcpu_fast_of(const lcpu_kernels *k, const lm_format *format);
 /* The decoder of a format: a kernel, or the format's own. */
 lcpu_decode_fn lcpu_decoder_of(const lcpu_kernels *k, const lm_format *format);
 /* NULL: decode first. */
@@ -187,6 +191,7 @@ void lcpu_fill_avx512(lcpu_kernels *k);
 void lcpu_fill_avx512_vnni(lcpu_kernels *k);
 void lcpu_fill_amx(lcpu_kernels *k);
 void lcpu_fill_amx_int8(lcpu_kernels *k);
+void lcpu_fill_amx_fast(lcpu_kernels *k);
 void lcpu_fill_neon(lcpu_kernels *k);
 void lcpu_fill_neon_dotprod(lcpu_kernels *k);
 void lcpu_fill_neon_i8mm(lcpu_kernels *k);
