@@ -1,6 +1,7 @@
 /* llm-logits.c - raw logits behind each of some tokens, for comparing implementations. */
 #include "tool.h"
 
+#include <errno.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -81,7 +82,7 @@ int main(int argc, char **argv)
     FILE *out = fopen(out_path, "wb");
     if (out == NULL || fwrite(logits, (size_t)n_vocab * sizeof *logits, n, out) != n ||
         fclose(out) != 0)
-        tool_fail("cannot write '%s'", out_path);
+        tool_fail("cannot write '%s': %s", out_path, strerror(errno));
     free(logits);
     free(tokens);
     free(sizes.sizes);

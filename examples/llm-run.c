@@ -137,6 +137,8 @@ int main(int argc, char **argv)
     double start = tool_now(), first = start;
     llm_feed_params fp = {.struct_size = sizeof fp, .progress = show_reading};
     tool_check(llm_session_feed_text(session, text != NULL ? text : o.prompt, &fp));
+    if (llm_session_length(session) == 0 && o.tokens > 0)
+        tool_fail("there is no text to continue: give some with -p, -f or on stdin");
     double fed = tool_now();
     uint64_t prompt = llm_session_length(session), made = generate(session, &o, &first);
     double done = tool_now();

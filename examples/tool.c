@@ -110,10 +110,11 @@ static double parse_number(const tool_option *o, const char *text)
     char *end;
     double value = strtod(text, &end);
     bool whole = o->kind != TOOL_COUNT || (value >= 0 && value == floor(value));
-    if (end == text || *end != '\0' || !isfinite(value) || !whole ||
-        (o->most > 0 && value > o->most))
+    if (end == text || *end != '\0' || !isfinite(value) || !whole)
         tool_misused("%s takes %s, not '%s'", o->name,
                      o->kind == TOOL_COUNT ? "a whole number" : "a number", text);
+    if (o->most > 0 && value > o->most)
+        tool_misused("%s takes at most %.15g, not '%s'", o->name, o->most, text);
     return value;
 }
 

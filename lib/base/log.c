@@ -13,5 +13,6 @@ void lm_log_write(const lm_log *log, uint32_t level, const char *format, ...)
     va_start(args, format);
     vsnprintf(line, sizeof line, format, args);
     va_end(args);
+    lm_one_line(line);
     log->fn(log->user, level, line);
 }

@@ -149,6 +149,8 @@ static void sync_directory_of(const char *path)
 int32_t lm_os_output_open(const char *path, lm_os_output *out)
 {
     out->file.handle = -1;
+    if (path[0] == '\0')
+        return lm_fail(LLM_E_INVALID, "an empty path to write to");
     struct stat there; /* renaming over a device or a pipe would put a file in its place */
     if (stat(path, &there) == 0 && !S_ISREG(there.st_mode))
         return lm_fail(LLM_E_IO, "'%s' is no regular file and will not be replaced", path);

@@ -207,6 +207,8 @@ int32_t lm_os_output_open(const char *path, lm_os_output *out)
     int length = snprintf(out->temporary, sizeof out->temporary, "%s.%lu.tmp", path,
                           (unsigned long)GetCurrentProcessId());
     out->file.handle = -1;
+    if (path[0] == '\0')
+        return lm_fail(LLM_E_INVALID, "an empty path to write to");
     if (length < 0 || (size_t)length >= sizeof out->temporary)
         return lm_fail(LLM_E_INVALID, "the path '%s' is too long", path);
     memcpy(out->path, path, strlen(path) + 1);

@@ -31,12 +31,20 @@ static const struct {
     {LLM_E_INTERNAL, "LLM_E_INTERNAL"},
 };
 
+void lm_one_line(char *text)
+{
+    for (; *text != '\0'; text++)
+        if ((unsigned char)*text < 0x20 || *text == 0x7f)
+            *text = '?';
+}
+
 int32_t lm_fail(int32_t code, const char *format, ...)
 {
     va_list args;
     va_start(args, format);
     vsnprintf(lm_message_buffer(), LM_MESSAGE_SIZE, format, args);
     va_end(args);
+    lm_one_line(lm_message_buffer());
     return code;
 }
 
@@ -48,6 +56,7 @@ int32_t lm_fail_within(int32_t code, const char *format, ...)
     va_start(args, format);
     int used = vsnprintf(message, LM_MESSAGE_SIZE, format, args);
     va_end(args);
+    lm_one_line(message);
     if (used < 0 || (size_t)used + 3 >= LM_MESSAGE_SIZE)
         return code;
     size_t at = (size_t)used + 2, length = strlen(inner);

@@ -29,6 +29,9 @@ int32_t lm_fail_again(int32_t code, const char *message);
 
 const char *lm_message(void);
 
+/* Control characters become '?': names and texts in messages may come from a file that means harm. */
+void lm_one_line(char *text);
+
 /* This thread's message, LM_MESSAGE_SIZE bytes. The library's own lies in message.c; in a module it
  * is the library's as well (backends/common/module.c), so that a message crosses over. */
 char *lm_message_buffer(void);

@@ -355,6 +355,7 @@ static void test_writer__refuses_misuse(void **state)
     assert_status(llm_writer_create(b.runtime, path, "onnx", &other), LLM_E_UNSUPPORTED);
     assert_status(llm_writer_create(NULL, path, "gguf", &other), LLM_E_INVALID);
     assert_status(llm_writer_create(b.runtime, "/nonexistent/x", "gguf", &other), LLM_E_IO);
+    assert_status(llm_writer_create(b.runtime, "", "gguf", &other), LLM_E_INVALID);
     assert_status(llm_writer_set(w, &no_kind), LLM_E_INVALID);
     assert_status(llm_writer_set(w, &no_key), LLM_E_INVALID);
     assert_status(llm_writer_set(w, &no_items), LLM_E_INVALID);

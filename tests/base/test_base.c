@@ -178,6 +178,16 @@ static void test_status__prefixes_and_cuts(void **state)
     }
 }
 
+/* A name from a file must not steer the terminal that a message is shown on. */
+static void test_status__is_one_line(void **state)
+{
+    (void)state;
+    lm_fail(LLM_E_FORMAT, "a\n'%s'", "\x1b[2J\x7f\xc3\xa9\t");
+    assert_string_equal(llm_last_error(), "a?'?[2J?\xc3\xa9?'");
+    lm_fail_within(LLM_E_FORMAT, "file\r%d", 7);
+    assert_string_equal(llm_last_error(), "file?7: a?'?[2J?\xc3\xa9?'");
+}
+
 static void test_half__round_trips(void **state)
 {
     (void)state;
@@ -291,6 +301,7 @@ int main(void)
         cmocka_unit_test(test_params__sizes),
         cmocka_unit_test(test_params__named),
         cmocka_unit_test(test_status__prefixes_and_cuts),
+        cmocka_unit_test(test_status__is_one_line),
         cmocka_unit_test(test_half__round_trips),
         cmocka_unit_test(test_checked__wraps_are_seen),
         cmocka_unit_test(test_os__files),

@@ -86,6 +86,7 @@ class Usage(Case):
         self.refuses(2, "llm-run", tiny, "-p", "a", "-f", "b")
         self.refuses(2, "llm-run", tiny, "-p", "a", "-n", "-1")
         self.refuses(2, "llm-run", tiny, "-p", "a", "-n", "1.5")
+        self.refuses(2, "llm-run", tiny, "-p", "a", "--top-p", "2", says="at most 1")
         self.refuses(2, "llm-logits", tiny, "--out", scratch("x"), says="--tokens")
         self.refuses(2, "llm-logits", tiny, "--tokens", "1,x", "--out", scratch("x"), says="'x'")
         self.refuses(2, "llm-logits", tiny, "--tokens", "", "--out", scratch("x"))
