@@ -552,6 +552,9 @@ int32_t lm_os_module_open(const char *folder, const char *name, void **out)
     *out = NULL;
     if (folder == NULL)
         own_folder(own, sizeof own);
+    if (folder == NULL && own[0] == '\0') /* a bare name would be looked for anywhere */
+        return lm_fail(LLM_E_NOT_FOUND, "no module '%s': the library's own folder is not known",
+                       name);
     int used = snprintf(path, sizeof path, "%s%slibllm-%s" LIBRARY_SUFFIX,
                         folder == NULL ? own : folder, folder == NULL ? "" : "/", name);
     if (used < 0 || (size_t)used >= sizeof path)

@@ -76,7 +76,9 @@ static int32_t build_trie(lm_tokenizer *t, rwkv *s)
         if (t->types[id] == LM_TOKEN_NORMAL || t->types[id] == LM_TOKEN_USER_DEFINED ||
             t->types[id] == LM_TOKEN_BYTE)
             keys[n++] = (lm_trie_key){bytes_of(s, id), (int32_t)id};
-    int32_t rc = lm_trie_init(&s->trie, t->alloc, keys, n);
+    int32_t rc = lm_trie_check(keys, n);
+    if (rc >= 0)
+        rc = lm_trie_init(&s->trie, t->alloc, keys, n);
     lm_free_array(t->alloc, keys, t->n_tokens, sizeof *keys);
     return rc;
 }

@@ -142,6 +142,15 @@ static int32_t build(lm_trie *trie, builder *b)
     return LLM_OK;
 }
 
+int32_t lm_trie_check(const lm_trie_key *keys, size_t n_keys)
+{
+    for (size_t i = 0; i < n_keys; i++)
+        if (keys[i].text.size > LM_TRIE_LONGEST)
+            return lm_fail(LLM_E_LIMIT, "token %d has %llu bytes; at most %u can be looked for",
+                           (int)keys[i].id, (unsigned long long)keys[i].text.size, LM_TRIE_LONGEST);
+    return LLM_OK;
+}
+
 int32_t lm_trie_init(lm_trie *trie, lm_allocator *alloc, const lm_trie_key *keys, size_t n_keys)
 {
     memset(trie, 0, sizeof *trie);

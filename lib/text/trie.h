@@ -25,6 +25,11 @@ typedef struct lm_trie {
     uint32_t root[256]; /* children of the root */
 } lm_trie;
 
+/* Encoders that begin a walk at every place of a text would take the square of its length for a
+ * vocabulary made for it. No real token is a fifth as long. */
+#define LM_TRIE_LONGEST 1024u
+int32_t lm_trie_check(const lm_trie_key *keys, size_t n_keys); /* LLM_E_LIMIT for longer texts */
+
 /* Of equal texts the last one's id is kept; empty texts are left out. The texts may go afterwards.
  * A trie of zeros is one that lm_trie_finish accepts. */
 int32_t lm_trie_init(lm_trie *trie, lm_allocator *alloc, const lm_trie_key *keys, size_t n_keys);

@@ -243,7 +243,9 @@ static int32_t build_trie(const lm_tokenizer *t, unigram *s)
         keys[n++] = (lm_trie_key){t->tokens[id], (int32_t)id};
         lm_seams_add(&s->seams, t->tokens[id].data, t->tokens[id].size);
     }
-    int32_t rc = lm_trie_init(&s->trie, t->alloc, keys, n);
+    int32_t rc = lm_trie_check(keys, n);
+    if (rc >= 0)
+        rc = lm_trie_init(&s->trie, t->alloc, keys, n);
     lm_free_array(t->alloc, keys, t->n_tokens, sizeof *keys);
     return rc;
 }

@@ -118,6 +118,24 @@ static void test_rwkv__broken_escapes(void **state)
     lm_tokenizer_destroy(t);
 }
 
+/* Every place of a text is searched as far as the longest token reaches, so that has a bound. */
+static void test_rwkv__tokens_too_long_to_look_for(void **state)
+{
+    static char text[1026];
+    memset(text, 'a', sizeof text - 2);
+    const test_token tokens[] = {{text, 0, 0}, {NULL, 0, 0}};
+    (void)state;
+    lm_allocator a;
+    lm_vocab v = test_small_vocab("rwkv", tokens);
+    lm_tokenizer *t = create(&a, &v);
+    assert_ids(t, text, 0, 0);
+    lm_tokenizer_destroy(t);
+    text[sizeof text - 2] = 'a';
+    v = test_small_vocab("rwkv", tokens);
+    assert_int_equal(lm_tokenizer_create(&a, NULL, &v, &t), LLM_E_LIMIT);
+    assert_int_equal(a.bytes, 0);
+}
+
 static void test_rwkv__survives_failing_allocations(void **state)
 {
     const test_token tokens[] = {
@@ -135,6 +153,7 @@ int main(void)
         cmocka_unit_test(test_rwkv__any_bytes_come_back),
         cmocka_unit_test(test_rwkv__longest_match_of_unescaped_tokens),
         cmocka_unit_test(test_rwkv__broken_escapes),
+        cmocka_unit_test(test_rwkv__tokens_too_long_to_look_for),
         cmocka_unit_test(test_rwkv__survives_failing_allocations),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

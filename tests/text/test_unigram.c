@@ -391,6 +391,24 @@ static void test_unigram__nothing_to_cover_with(void **state)
     lm_tokenizer_destroy(t);
 }
 
+/* Every place of a text is searched as far as the longest token reaches, so that has a bound. */
+static void test_unigram__tokens_too_long_to_look_for(void **state)
+{
+    static char text[1026];
+    memset(text, 'a', sizeof text - 2);
+    const test_token tokens[] = {{text, 0, 0}, {NULL, 0, 0}};
+    (void)state;
+    lm_allocator a;
+    lm_vocab v = test_small_vocab("t5", tokens);
+    lm_tokenizer *t = create(&a, &v);
+    assert_ids(t, text, 0, 0);
+    lm_tokenizer_destroy(t);
+    text[sizeof text - 2] = 'a';
+    v = test_small_vocab("t5", tokens);
+    assert_int_equal(lm_tokenizer_create(&a, NULL, &v, &t), LLM_E_LIMIT);
+    assert_int_equal(a.bytes, 0);
+}
+
 static void test_unigram__survives_failing_allocations(void **state)
 {
     (void)state;
@@ -417,6 +435,7 @@ int main(void)
         cmocka_unit_test(test_unigram__random_charsmaps),
         cmocka_unit_test(test_unigram__odd_scores),
         cmocka_unit_test(test_unigram__nothing_to_cover_with),
+        cmocka_unit_test(test_unigram__tokens_too_long_to_look_for),
         cmocka_unit_test(test_unigram__survives_failing_allocations),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
