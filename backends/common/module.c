@@ -16,7 +16,7 @@ char *lm_message_buffer(void)
 
 LLM_API const lm_backend *llm_backend_entry(uint32_t version, const lm_core *core)
 {
-    if (version != LM_BACKEND_VERSION || core->struct_size < sizeof *core)
+    if (version != LM_BACKEND_VERSION)
         return NULL;
     library = core;
     return &LM_MODULE_BACKEND;

@@ -1,4 +1,5 @@
-/* backend - what a device must do, as one versioned table of functions. Append-only.
+/* backend - what a device must do, as one table of functions. Its version, LM_BACKEND_VERSION, is made from
+ * the headers (make_version.py).
  *
  * The core owns decisions (which pages belong to whom, what runs where); a backend owns storage and
  * arithmetic. It sees steps, formats and lib/base, never models or sessions. All functions answer a
@@ -8,11 +9,10 @@
 #ifndef LM_BACKEND_BACKEND_H
 #define LM_BACKEND_BACKEND_H
 
+#include "backend/backend_version.h"
 #include "base/alloc.h"
 #include "base/log.h"
 #include "step/network.h"
-
-#define LM_BACKEND_VERSION 1u
 
 /* --- what the core gives ------------------------------------------------------------------------ */
 
@@ -197,13 +197,12 @@ typedef struct lm_backend {
 
 /* --- modules ------------------------------------------------------------------------------------------ */
 
-/* What the library gives to a module; only ever appended to. */
+/* What the library gives to a module. */
 typedef struct lm_core {
-    uint32_t struct_size;
     char *(*message_buffer)(void); /* this thread's, for base/status */
 } lm_core;
 
-/* libllm-NAME.so exports this as llm_backend_entry; NULL: no such version here. Formats, kinds and
+/* libllm-NAME.so exports this as llm_backend_entry; NULL: it was made from other sources. Formats, kinds and
  * classes are compared by number across this border: each side has its own constants. */
 typedef const lm_backend *(*lm_backend_entry)(uint32_t version, const lm_core *core);
 

@@ -139,7 +139,7 @@ static bool is_module_name(const char *name)
 
 static int32_t load_module(lm_registry *r, const char *name)
 {
-    static const lm_core core = {sizeof core, lm_message_buffer};
+    static const lm_core core = {lm_message_buffer};
     void *module;
     if (!is_module_name(name))
         return not_there(r, name);
@@ -157,10 +157,11 @@ static int32_t load_module(lm_registry *r, const char *name)
     if (backend == NULL || backend->version != LM_BACKEND_VERSION ||
         strcmp(backend->name, name) != 0) {
         lm_os_library_close(module);
-        return lm_fail(LLM_E_UNSUPPORTED,
-                       "module libllm-%s was not made for this version of the library; install the "
-                       "one that belongs to it",
-                       name);
+        return lm_fail(
+            LLM_E_UNSUPPORTED,
+            "module libllm-%s was made from other sources than this library, or got another "
+            "name; build or install the two together",
+            name);
     }
     r->entries[r->n_entries++] = (lm_registry_entry){backend, module};
     return LLM_OK;

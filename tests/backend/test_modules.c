@@ -62,7 +62,8 @@ static void test_modules__absent(void **state)
 static void test_modules__unfit(void **state)
 {
     (void)state;
-    assert_refused(MODULES_DIR, "stranger", LLM_E_UNSUPPORTED, "not made for this version");
+    assert_refused(MODULES_DIR, "stranger", LLM_E_UNSUPPORTED, "got another name");
+    assert_refused(MODULES_DIR, "stale", LLM_E_UNSUPPORTED, "made from other sources");
     assert_refused(MODULES_DIR, "unlinked", LLM_E_UNSUPPORTED, "llm_nobody_has_this");
 }
 
