@@ -84,6 +84,7 @@ typedef struct lcu_planner {
     uint32_t n_rope_tables;
     lcu_norm_args left_norm; /* that the step before left to this one */
     uint32_t left_step, left_slot;
+    uint32_t added; /* a step of sums that the norm before it did; 0: none */
 } lcu_planner;
 
 /* Whether kernels for compute capability 9.0 alone are there and run on the device. */

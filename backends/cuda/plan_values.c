@@ -20,6 +20,8 @@ int32_t lcu_plan_values(lcu_planner *p, const lm_step *step)
                                                     [LM_STEP_SCALE] = LCU_K_scale,
                                                     [LM_STEP_ACT_MUL] = LCU_K_act_mul,
                                                     [LM_STEP_ALL_REDUCE] = LCU_K_scale};
+    if (p->step != 0 && p->step == p->added)
+        return LLM_OK;
     lcu_values_args a = {.run = p->run,
                          .in = {lcu_plan_slot(p, step->in[0]), lcu_plan_slot(p, step->in[1])},
                          .out = lcu_plan_slot(p, step->out[0]),
@@ -162,7 +164,7 @@ void lcu_plan_normed(lcu_planner *p, const lm_norm *n, lcu_slot in, lcu_slot out
     plan_norm(p, &a, 1);
 }
 
-/* --- norms that the next step does itself --------------------------------------------------------- */
+/* --- norms that the next step does itself, and next steps that a norm does --------------------------------------------------------- */
 
 static bool reads(const lm_step *s, uint32_t slot)
 {
@@ -209,6 +211,18 @@ static bool next_norms(const lcu_planner *p, const lm_step *norm, const lcu_norm
            lcu_few_fits(p, a->in.rows, a->in.width);
 }
 
+/* Whether the next step adds what is normed to something else. Its result may lie where the norm reads, if
+ * it lies there value by value. */
+static bool next_adds(const lcu_planner *p, const lm_step *norm)
+{
+    const lm_step *next = norm + 1;
+    if (!p->desc->fused || p->step + 1 == p->desc->n_steps || next->kind != LM_STEP_ADD)
+        return false;
+    bool once = (next->in[0] == norm->out[0]) != (next->in[1] == norm->out[0]);
+    bool in_place = p->places[norm->in[0]].offset == p->places[next->out[0]].offset;
+    return once && !is_wanted(p, norm->out[0]) && (in_place || !overlaps(p, norm->in[0], next));
+}
+
 const lcu_norm_args *lcu_left_norm(const lcu_planner *p, uint32_t slot)
 {
     return p->left_norm.group != 0 && p->left_step == p->step && p->left_slot == slot
@@ -225,6 +239,12 @@ int32_t lcu_plan_norm(lcu_planner *p, const lm_step *step)
         p->left_norm = a;
         p->left_step = p->step + 1;
         p->left_slot = step->out[0];
+    }
+    if (next_adds(p, step)) {
+        const lm_step *add = step + 1;
+        a.residual = lcu_plan_slot(p, add->in[add->in[0] == step->out[0] ? 1 : 0]).data;
+        a.out = lcu_plan_slot(p, add->out[0]);
+        p->added = p->step + 1;
     }
     plan_norm(p, &a, left ? LCU_FEW_ROWS + 1 : 1);
     return LLM_OK;

@@ -11,6 +11,7 @@ typedef struct form {
     uint32_t width, ff;
     uint32_t act, rope;
     bool gated, residual, head_norms, biases;
+    bool norms_behind; /* results are normed before they are added */
 } form;
 
 #define ALL(f)                                                                                     \
@@ -50,6 +51,7 @@ static const form forms[] = {
      false},
     {ALL(LM_Q4_0), 64, 224, LM_ACT_GELU_ERF, LM_ROPE_NONE, false, true, false, true},
     {ALL(LM_F16), 64, 70, LM_ACT_RELU, LM_ROPE_PAIRS, false, false, false, false},
+    {ALL(LM_Q5_0), 64, 96, LM_ACT_GELU_TANH, LM_ROPE_HALVES, true, false, true, false, true},
 };
 
 enum { HEADS = 4, KV_HEADS = 2, DIM = 32 };
@@ -116,14 +118,24 @@ static uint32_t emit_ffn(rig_model *m, const form *f, uint32_t x)
                           f->width);
 }
 
+static uint32_t add_behind(rig_model *m, const form *f, uint32_t x, uint32_t result)
+{
+    if (!f->norms_behind)
+        return result;
+    lm_norm behind = norm(m, f->width, 0);
+    return lm_emit_add(&m->b, lm_emit_norm(&m->b, result, &behind), x);
+}
+
 /* Two layers; the steps stay coarse. */
 static void build_block(rig_model *m, uint32_t variant)
 {
     const form *f = &forms[variant];
     uint32_t table = rig_weight(m, LM_F32, m->network.n_vocab, f->width, 1, LM_USE_GATHER, 0, 1);
     uint32_t x = lm_emit_embed(&m->b, LM_EMBED_TOKENS, table, 1);
-    for (int layer = 0; layer < 2; layer++)
-        x = emit_ffn(m, f, emit_attention(m, f, x));
+    for (int layer = 0; layer < 2; layer++) {
+        x = add_behind(m, f, x, emit_attention(m, f, x));
+        x = add_behind(m, f, x, emit_ffn(m, f, x));
+    }
     rig_output(m, x);
 }
 
@@ -185,6 +197,7 @@ static const rig_case list[] = {
     {"layers without residuals", build_block, 4, LM_STEP_HEAD, true, false},
     {"layers without gates", build_block, 5, LM_STEP_HEAD, true, false},
     {"layers F16, bare", build_block, 6, LM_STEP_HEAD, false, false},
+    {"layers with norms behind", build_block, 7, LM_STEP_HEAD, true, false},
     {"layers of experts F32", build_experts, 0, LM_STEP_HEAD, false, false},
     {"layers of experts, shared and gated", build_experts, 1, LM_STEP_HEAD, true, false},
     {"layers of experts, shared, many formats", build_experts, 2, LM_STEP_HEAD, true, false},

@@ -161,6 +161,11 @@ template <class U, class T> static inline lcu_shared<U> lcu_recast(lcu_shared<T>
     return {p.offset};
 }
 
+LCU_DEV uint32_t lcu_hidden(uint32_t v)
+{
+    return v;
+}
+
 /* --- threads --------------------------------------------------------------------------------------------- */
 
 LCU_DEV uint32_t lcu_thread()

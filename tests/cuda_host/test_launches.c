@@ -40,6 +40,13 @@ static void test_launches__layer(void **state)
     want_launches("layers without gates", 5, 1);
 }
 
+/* A norm behind attention and one behind down, each with the sum that follows. */
+static void test_launches__norms_behind(void **state)
+{
+    (void)state;
+    want_launches("layers with norms behind", 7, 2);
+}
+
 /* Weights of different formats that share their activations are launches of their own. */
 static void test_launches__formats(void **state)
 {
@@ -59,6 +66,7 @@ int main(int argc, char **argv)
 {
     static const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_launches__layer),
+        cmocka_unit_test(test_launches__norms_behind),
         cmocka_unit_test(test_launches__formats),
         cmocka_unit_test(test_launches__overwritten),
     };

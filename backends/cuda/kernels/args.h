@@ -136,6 +136,7 @@ typedef struct lcu_norm_args {
     const float *weight, *bias; /* or NULL */
     uint32_t weight_period, bias_period;
     float eps, offset;
+    const float *residual; /* norm.cu: added to the result, laid out as it is, or NULL */
 } lcu_norm_args;
 
 typedef struct lcu_pool_args {

@@ -11,11 +11,14 @@ template <bool WARP> LCU_BODY void norm_groups(const lcu_norm_args &a)
         return;
     uint32_t first = group * a.group, step = WARP ? 32 : lcu_threads();
     const float *x = (const float *)a.in.data + (size_t)row * a.in.width + first;
-    float *out = (float *)a.out.data + (size_t)row * a.out.width + first;
+    size_t to = (size_t)row * a.out.width + first;
+    float *out = (float *)a.out.data + to;
     uint32_t weight = first % a.weight_period, bias = first % a.bias_period;
     lcu_norm_numbers n = lcu_measure<WARP>(a, x, parts);
-    for (uint32_t i = WARP ? lcu_lane() : lcu_thread(); i < a.group; i += step)
-        out[i] = lcu_normed(a, weight + i, bias + i, x[i], n);
+    for (uint32_t i = WARP ? lcu_lane() : lcu_thread(); i < a.group; i += step) {
+        float v = lcu_normed(a, weight + i, bias + i, x[i], n);
+        out[i] = a.residual == NULL ? v : v + a.residual[to + i];
+    }
 }
 
 /* One column per thread. */

@@ -99,16 +99,16 @@ LCU_DEV void begin_rows(lcu_shared<uint8_t> data, const uint32_t (&w)[32], bool 
 /* By a warpgroup. This lane has `row` and the row eight behind it, and the same 64 rows on: while one half
  * of the weights is multiplied the other one is made ready, and the next is on its way from memory. */
 template <uint32_t L>
-LCU_DEV void multiply_rows(const lcu_tiles_args &a, const tile_place &t, const wide_ring &ring,
+LCU_DEV void multiply_rows(const lcu_tiles_args &a, const uint8_t *matrix, const wide_ring &ring,
                            const wide_chunks &chunks, uint32_t row, float (&upper)[WIDE_POSITIONS / 2],
                            float (&lower)[WIDE_POSITIONS / 2])
 {
     const lcu_weight_view &v = a.linear.w;
-    const uint8_t *matrix = v.data + t.matrix * v.matrix_bytes;
     uint32_t up[32], low[32], keep = a.x.chunks == 0 ? 0 : ~0u, chunk = chunks.first;
     to_operands<L>(load_rows<L>(v, matrix, row, chunk), chunk, keep, up);
     wide_rows<L> next = load_rows<L>(v, matrix, row + 64, chunk);
     for (uint32_t i = 0; i < chunks.count; i++, chunk++) {
+        row = lcu_hidden(row); /* or the places of its planes would be kept in registers that are not there */
         uint32_t stage = i % WIDE_STAGES;
         lcu_shared<uint8_t> data = ring.data + stage * WIDE_BYTES;
         lcu_barrier_wait(ring.full + stage, i / WIDE_STAGES);
@@ -185,9 +185,11 @@ template <uint32_t L> LCU_BODY void tiles_wide(const lcu_tiles_args &a)
     lcu_registers_more<240>();
     uint32_t row = lcu_block_x() * 256 + lcu_warp() / 4 * 128 + lcu_warp() % 4 * 16 + lcu_lane() / 4;
     float sums[2][WIDE_POSITIONS / 2];
-    multiply_rows<L>(a, t, ring, chunks, row, sums[0], sums[1]);
+    multiply_rows<L>(a, a.linear.w.data + t.matrix * a.linear.w.matrix_bytes, ring, chunks, row, sums[0],
+                     sums[1]);
     if (lcu_grid_z() > 1 && !join_splits(a, sums))
         return;
+    t = place_of(a, lcu_block_y(), WIDE_POSITIONS); /* again: no registers keep it meanwhile */
     LCU_UNROLL
     for (uint32_t half = 0; half < 2; half++) {
         LCU_UNROLL

@@ -70,6 +70,13 @@ template <class T> LCU_DEV lcu_shared<T> lcu_dynamic(uint32_t offset)
 /* The same memory as elements of another type. */
 template <class U, class T> LCU_DEV lcu_shared<U> lcu_recast(T *p) { return (U *)p; }
 
+/* The same value, which the compiler does not know: it computes what follows from it where it is used. */
+LCU_DEV uint32_t lcu_hidden(uint32_t v)
+{
+    asm volatile("" : "+r"(v));
+    return v;
+}
+
 /* --- warps --------------------------------------------------------------------------------------------- */
 
 template <class T> LCU_DEV T lcu_shfl(T v, uint32_t lane) { return __shfl_sync(~0u, v, lane); }
