@@ -76,8 +76,7 @@ static const char *want_format(const char *name)
     return found;
 }
 
-/* --- choosing formats ---------------------------------------------------------------------------
- */
+/* --- choosing formats ------------------------------------------------------------------------- */
 
 /* '*' stands for anything. */
 static bool matches(const char *pattern, size_t size, const char *name)
@@ -187,8 +186,7 @@ static void copy_metadata(job *j, const char *format)
         tool_check(llm_writer_set(j->writer, &p));
 }
 
-/* --- encoding -----------------------------------------------------------------------------------
- */
+/* --- encoding --------------------------------------------------------------------------------- */
 
 static void *encode(void *arg)
 {

@@ -32,8 +32,7 @@ typedef struct synth {
     uint64_t done, total, bytes;
 } synth;
 
-/* --- random numbers -----------------------------------------------------------------------------
- */
+/* --- random numbers --------------------------------------------------------------------------- */
 
 static uint64_t next(synth *s)
 {
@@ -74,8 +73,7 @@ static float draw(synth *s, const synth_tensor *t)
     return (float)(t->deviation * normal(s));
 }
 
-/* --- writing ------------------------------------------------------------------------------------
- */
+/* --- writing ---------------------------------------------------------------------------------- */
 
 static const tile *find_tile(synth *s, const synth_tensor *t)
 {

@@ -23,8 +23,7 @@ static const synth_shape shapes[] = {
      .rope_base = 10000}, /* where descriptions begin */
 };
 
-/* --- descriptions -------------------------------------------------------------------------------
- */
+/* --- descriptions ----------------------------------------------------------------------------- */
 
 #define AT(field) offsetof(synth_shape, field)
 
@@ -127,8 +126,7 @@ synth_shape synth_parse(const char *text)
     return shape;
 }
 
-/* --- tensors ------------------------------------------------------------------------------------
- */
+/* --- tensors ---------------------------------------------------------------------------------- */
 
 typedef enum dim {
     NONE,
@@ -245,8 +243,7 @@ synth_tensor *synth_tensors(const synth_shape *shape, uint64_t *count)
     return tensors;
 }
 
-/* --- metadata -----------------------------------------------------------------------------------
- */
+/* --- metadata --------------------------------------------------------------------------------- */
 
 typedef struct number {
     const char *key;

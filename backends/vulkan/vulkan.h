@@ -140,7 +140,7 @@ int32_t lvk_submit(lvk_device *d, VkCommandBuffer commands, VkSemaphore semaphor
 int32_t lvk_wait(lvk_device *d, VkSemaphore semaphore, uint64_t value, uint64_t timeout_ns);
 int32_t lvk_semaphore_create(lvk_device *d, VkSemaphore *out);
 
-/* --- codebooks of the IQ formats (codebooks.c) ----------------------------------------------- */
+/* --- codebooks of the IQ formats (codebooks.c) ------------------------------------------------ */
 
 int32_t lvk_codebooks_init(lvk_device *d);
 uint64_t lvk_codebook(const lvk_device *d, const lm_format *format); /* 0: it has none */

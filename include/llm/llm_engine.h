@@ -1,10 +1,10 @@
 /* llm_engine.h - where sessions of one model meet: one page pool, one budget, one prefix tree, one
  * executor.
  *
- * Most hosts never make one: sessions created without naming an engine share their model's default
- * engine, which is made with the first of them and stays as long as the model, so that later sessions
- * find what earlier ones computed. The engine is thread-safe: whoever needs a step runs it, and the rows that other threads have
- * ready join that batch. Results never depend on who else is in it. */
+ * Most hosts never make one: sessions that name no engine share their model's default one, made with
+ * the first of them and kept as long as the model, so that later sessions find what earlier ones
+ * computed. The engine is thread-safe: whoever needs a step runs it, and the rows that other threads
+ * have ready join that batch. Results never depend on who else is in it. */
 #ifndef LLM_ENGINE_H
 #define LLM_ENGINE_H
 

@@ -76,7 +76,7 @@ LLM_API llm_model *llm_model_retain(llm_model *model);
  * Thread-safety: any thread. */
 LLM_API void llm_model_release(llm_model *model);
 
-/* --- what is in it --------------------------------------------------------------------------------- */
+/* --- what is in it ---------------------------------------------------------------------------- */
 
 typedef struct llm_model_info {
     uint32_t struct_size;
@@ -139,7 +139,7 @@ LLM_API int32_t llm_model_tensor_at(const llm_model *model, uint64_t index, llm_
 LLM_API int32_t llm_model_tensor_values(const llm_model *model, uint64_t index, uint64_t first,
                                         uint64_t count, float *values);
 
-/* --- what it will do --------------------------------------------------------------------------------- */
+/* --- what it will do -------------------------------------------------------------------------- */
 
 typedef struct llm_step_info {
     uint32_t struct_size;

@@ -91,14 +91,14 @@ LLM_API int32_t llm_session_create(llm_model *model, const llm_session_params *p
  * Thread-safety: one thread at a time. */
 LLM_API void llm_session_destroy(llm_session *session);
 
-/* --- the timeline ------------------------------------------------------------------------------------ */
+/* --- the timeline ----------------------------------------------------------------------------- */
 
 /* Appends tokens and computes them. LLM_E_CONTEXT_FULL when they do not all fit.
  * Thread-safety: one thread at a time. */
 LLM_API int32_t llm_session_feed(llm_session *session, const llm_token *tokens, uint64_t n_tokens,
                                  const llm_feed_params *params);
 
-/* Appends the tokens of a NUL-terminated text. The model's opening tokens (BOS) are added when the timeline is empty.
+/* Appends the tokens of a NUL-terminated text; on an empty timeline behind BOS, if the model wants it.
  * Thread-safety: one thread at a time. */
 LLM_API int32_t llm_session_feed_text(llm_session *session, const char *text,
                                       const llm_feed_params *params);
@@ -134,7 +134,7 @@ LLM_API uint64_t llm_session_length(const llm_session *session);
 LLM_API int32_t llm_session_tokens(const llm_session *session, uint64_t first, llm_token *tokens,
                                    uint64_t capacity, uint64_t *count);
 
-/* --- generating ------------------------------------------------------------------------------------------ */
+/* --- generating ------------------------------------------------------------------------------- */
 
 /* Makes the next token. LLM_OK: a piece. LLM_DONE: the generation has ended and piece->finish says why; it
  * goes on saying so until something is fed, synced or rewound. LLM_E_CONTEXT_FULL: no room for more; text
@@ -155,7 +155,7 @@ LLM_API int32_t llm_session_set_sampler(llm_session *session, const llm_sampler 
 LLM_API int32_t llm_session_set_stops(llm_session *session, const char *const *stops,
                                       uint32_t n_stops, uint32_t max_tokens);
 
-/* --- cancelling -------------------------------------------------------------------------------------------- */
+/* --- cancelling ------------------------------------------------------------------------------- */
 
 /* Names what the session does from here on. Cancelling the ticket stops it, at once or as soon as it starts:
  * feeds answer LLM_E_CANCELLED and llm_session_next() ends the generation, until the next ticket is taken.
@@ -167,7 +167,7 @@ LLM_API int32_t llm_session_ticket(llm_session *session, uint64_t *ticket);
  * Thread-safety: any thread, as long as the session is there. */
 LLM_API int32_t llm_session_cancel(llm_session *session, uint64_t ticket);
 
-/* --- saving -------------------------------------------------------------------------------------------------- */
+/* --- saving ----------------------------------------------------------------------------------- */
 
 /* Writes the timeline with its cache and sampler state to a file, as a whole or not at all. Portable
  * between devices and backends for the same model and cache type.

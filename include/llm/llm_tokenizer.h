@@ -49,9 +49,9 @@ LLM_API int32_t llm_tokenizer_encode(const llm_tokenizer *tokenizer, const char 
                                      uint64_t size, uint32_t flags, llm_token *ids,
                                      uint64_t capacity, uint64_t *count);
 
-/* The text of ids; not NUL-terminated. Buffer rules as above. An id that does not exist is LLM_E_INVALID.
- * May end in the middle of a character when
- * the ids do.
+/* The text of ids, not NUL-terminated; it may end in the middle of a character when the ids do.
+ * Buffer rules as above.
+ * LLM_E_INVALID for an id that does not exist.
  * Thread-safety: any thread. */
 LLM_API int32_t llm_tokenizer_decode(const llm_tokenizer *tokenizer, const llm_token *ids,
                                      uint64_t count, uint32_t flags, char *text, uint64_t capacity,

@@ -84,7 +84,7 @@ int32_t lm_engine_options_from(const llm_model *model, const llm_engine_params *
     return LLM_OK;
 }
 
-/* --- handles --------------------------------------------------------------------------------------------- */
+/* --- handles ---------------------------------------------------------------------------------- */
 
 static int32_t create(llm_model *model, const llm_engine_params *params, bool is_default,
                       llm_engine **out)

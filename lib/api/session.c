@@ -3,7 +3,7 @@
 
 #include <string.h>
 
-/* --- one thread at a time --------------------------------------------------------------------------------- */
+/* --- one thread at a time --------------------------------------------------------------------- */
 
 static int32_t enter(llm_session *s)
 {
@@ -20,7 +20,7 @@ static int32_t leave(llm_session *s, int32_t rc)
     return rc;
 }
 
-/* --- making ------------------------------------------------------------------------------------------------- */
+/* --- making ----------------------------------------------------------------------------------- */
 
 static int32_t options_from(const llm_session_params *p, lm_session_options *out)
 {
@@ -101,7 +101,7 @@ LLM_API int32_t llm_session_fork(llm_session *session, llm_session **out)
     return leave(session, LLM_OK);
 }
 
-/* --- the timeline ----------------------------------------------------------------------------------------------- */
+/* --- the timeline ----------------------------------------------------------------------------- */
 
 /* The public feed parameters, with the room for logits checked against what will be written. */
 static int32_t feed_from(const llm_session *s, const llm_feed_params *given, uint64_t n,
@@ -215,7 +215,7 @@ LLM_API int32_t llm_session_tokens(const llm_session *session, uint64_t first, l
     return leave(own, copy_tokens(session->inner, first, tokens, capacity, count));
 }
 
-/* --- generating ---------------------------------------------------------------------------------------------------- */
+/* --- generating ------------------------------------------------------------------------------- */
 
 LLM_API int32_t llm_session_next(llm_session *session, llm_piece *piece)
 {
@@ -282,7 +282,7 @@ LLM_API int32_t llm_session_cancel(llm_session *session, uint64_t ticket)
     return LLM_OK;
 }
 
-/* --- saving ------------------------------------------------------------------------------------------------------------ */
+/* --- saving ----------------------------------------------------------------------------------- */
 
 static int32_t save_memory(lm_session *s, void *data, uint64_t capacity, uint64_t *size)
 {

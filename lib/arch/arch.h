@@ -7,7 +7,7 @@
 
 #include <math.h>
 
-/* --- hyper-parameters ---------------------------------------------------------------------------- */
+/* --- hyper-parameters ------------------------------------------------------------------------- */
 
 enum {
     LM_HPARAM_U32,
@@ -29,7 +29,7 @@ typedef struct lm_hparam_row {
     double fallback; /* used when absent and not required */
 } lm_hparam_row;
 
-/* --- tensors --------------------------------------------------------------------------------------- */
+/* --- tensors ---------------------------------------------------------------------------------- */
 
 /* What a tensor is for. Names are those of GGUF; the table of a family lists which it has. */
 /* clang-format off */
@@ -103,7 +103,7 @@ typedef struct lm_tensor_row {
     uint32_t view_first[2], view_rows;
 } lm_tensor_row;
 
-/* --- emitting ---------------------------------------------------------------------------------------- */
+/* --- emitting --------------------------------------------------------------------------------- */
 
 typedef struct lm_emit {
     lm_builder b;

@@ -8,7 +8,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 
-/* --- files ------------------------------------------------------------------------------- */
+/* --- files ------------------------------------------------------------------------------------ */
 
 typedef struct lm_os_file {
     intptr_t handle; /* -1: none */
@@ -51,7 +51,7 @@ void lm_os_output_abandon(lm_os_output *output);
 /* All of it in one call. */
 int32_t lm_os_file_replace(const char *path, const void *data, size_t size);
 
-/* --- time, processor, memory --------------------------------------------------------------- */
+/* --- time, processor, memory ------------------------------------------------------------------ */
 
 uint64_t lm_os_now_ns(void);    /* monotonic */
 uint64_t lm_os_thread_ns(void); /* processor time that this thread has had; as time where unknown */
@@ -73,7 +73,7 @@ void lm_os_large_pages(void *data, size_t size);
 bool lm_os_spread_on(void);
 void lm_os_spread_off(bool on); /* what `on` returned */
 
-/* --- threads --------------------------------------------------------------------------------- */
+/* --- threads ---------------------------------------------------------------------------------- */
 
 typedef struct lm_os_thread {
     void *impl;
@@ -110,7 +110,7 @@ void lm_os_sem_post(lm_os_sem *sem);
 void lm_os_sem_wait(lm_os_sem *sem);
 void lm_os_sem_wait_for(lm_os_sem *sem, uint64_t ns); /* or until that much time is over */
 
-/* --- shared objects -------------------------------------------------------------------------- */
+/* --- shared objects --------------------------------------------------------------------------- */
 
 /* libllm-NAME of this system in `folder`; NULL: beside the file that this code is in. LLM_E_NOT_FOUND
  * when there is no such file, LLM_E_UNSUPPORTED with the loader's words when it does not load. */

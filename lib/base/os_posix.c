@@ -30,7 +30,7 @@
 #include <dlfcn.h>
 #endif
 
-/* --- files ------------------------------------------------------------------------------- */
+/* --- files ------------------------------------------------------------------------------------ */
 
 int32_t lm_os_file_open(const char *path, lm_os_file *out)
 {
@@ -213,7 +213,7 @@ int32_t lm_os_output_commit(lm_os_output *output)
     return LLM_OK;
 }
 
-/* --- time, processor, memory ----------------------------------------------------------- */
+/* --- time, processor, memory ------------------------------------------------------------------ */
 
 uint64_t lm_os_now_ns(void)
 {
@@ -280,7 +280,7 @@ uint64_t lm_os_memory_free(void)
 #endif
 }
 
-/* --- threads ----------------------------------------------------------------------------- */
+/* --- threads ---------------------------------------------------------------------------------- */
 
 typedef struct thread_impl {
     pthread_t handle;
@@ -519,7 +519,7 @@ void lm_os_sem_wait_for(lm_os_sem *sem, uint64_t ns)
 }
 #endif
 
-/* --- shared objects ------------------------------------------------------------------------ */
+/* --- shared objects --------------------------------------------------------------------------- */
 
 #if !defined(LM_STATIC_ONLY)
 #if defined(__APPLE__)

@@ -20,7 +20,7 @@
 
 enum { PATH_UNITS = 4096, PART = 1 << 30 };
 
-/* --- errors and paths -------------------------------------------------------------------- */
+/* --- errors and paths ------------------------------------------------------------------------- */
 
 typedef struct error_text {
     char text[256];
@@ -66,7 +66,7 @@ static int32_t widen(const char *path, WCHAR out[PATH_UNITS])
     return lm_fail(LLM_E_INVALID, "the path '%s' is too long or no UTF-8", path);
 }
 
-/* --- files ------------------------------------------------------------------------------- */
+/* --- files ------------------------------------------------------------------------------------ */
 
 static HANDLE handle_of(lm_os_file file)
 {
@@ -274,7 +274,7 @@ int32_t lm_os_output_commit(lm_os_output *output)
     return rc;
 }
 
-/* --- time, processor, memory ----------------------------------------------------------- */
+/* --- time, processor, memory ------------------------------------------------------------------ */
 
 uint64_t lm_os_now_ns(void)
 {
@@ -323,7 +323,7 @@ uint64_t lm_os_memory_free(void)
     return GlobalMemoryStatusEx(&status) ? status.ullAvailPhys : 0;
 }
 
-/* --- threads ----------------------------------------------------------------------------- */
+/* --- threads ---------------------------------------------------------------------------------- */
 
 typedef struct thread_impl {
     HANDLE handle;
@@ -469,7 +469,7 @@ void lm_os_sem_wait_for(lm_os_sem *sem, uint64_t ns)
     WaitForSingleObject(sem->impl, (DWORD)(ns / 1000000));
 }
 
-/* --- shared objects ------------------------------------------------------------------------ */
+/* --- shared objects --------------------------------------------------------------------------- */
 
 #if !defined(LM_STATIC_ONLY)
 /* The folder of the file that this code was loaded from, with its last separator. */

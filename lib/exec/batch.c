@@ -6,7 +6,7 @@
 #include <math.h>
 #include <string.h>
 
-/* --- the queue -------------------------------------------------------------------------------------------- */
+/* --- the queue -------------------------------------------------------------------------------- */
 
 static void enqueue(lm_engine *e, lm_work *w)
 {
@@ -38,7 +38,7 @@ static uint32_t outputs_of(const lm_work *w)
     return w->outputs == LM_OUTPUT_ALL ? w->n_rows : w->outputs == LM_OUTPUT_LAST ? 1 : 0;
 }
 
-/* --- assembling ---------------------------------------------------------------------------------------------- */
+/* --- assembling ------------------------------------------------------------------------------- */
 
 static void add_rows(lm_engine *e, const lm_work *w)
 {
@@ -144,7 +144,7 @@ static void assemble(lm_engine *e)
     b->run.cancel = b->n_works == 1 ? b->works[0]->cancel : NULL;
 }
 
-/* --- results ---------------------------------------------------------------------------------------------------- */
+/* --- results ---------------------------------------------------------------------------------- */
 
 static void give_up(lm_work *w, int32_t rc)
 {
@@ -224,7 +224,7 @@ static void fail_all(lm_engine *e, int32_t rc)
         give_up(e->batch.works[i], rc);
 }
 
-/* --- leading ------------------------------------------------------------------------------------------------------ */
+/* --- leading ---------------------------------------------------------------------------------- */
 
 static bool best_is_enough(const lm_batch *b)
 {

@@ -28,7 +28,7 @@ bool lm_engine_has_state(const lm_engine *e)
     return false;
 }
 
-/* --- batch arrays ----------------------------------------------------------------------------------------- */
+/* --- batch arrays ----------------------------------------------------------------------------- */
 
 static int32_t create_batch(lm_engine *e)
 {
@@ -65,7 +65,7 @@ static void destroy_batch(lm_engine *e)
                       sizeof *b->embeddings);
 }
 
-/* --- creating ------------------------------------------------------------------------------------------------ */
+/* --- creating --------------------------------------------------------------------------------- */
 
 /* What a page costs over all devices; takes the fixed part out of the hard budget. */
 static int32_t plan_budget(lm_engine *e)
@@ -147,7 +147,7 @@ void lm_engine_leave(lm_engine *e)
     lm_os_mutex_unlock(&e->mutex);
 }
 
-/* --- failed devices ---------------------------------------------------------------------------------------------- */
+/* --- failed devices --------------------------------------------------------------------------- */
 
 int32_t lm_engine_note(lm_engine *e, int32_t rc)
 {
@@ -163,7 +163,7 @@ int32_t lm_engine_health(const lm_engine *e)
     return e->poison.code < 0 ? lm_fail_again(e->poison.code, e->poison.message) : LLM_OK;
 }
 
-/* --- page storage ---------------------------------------------------------------------------------------------- */
+/* --- page storage ----------------------------------------------------------------------------- */
 
 /* A quarter more, at least what one sequence begins with, within budget and table. */
 static uint32_t next_total(const lm_engine *e, uint32_t group)

@@ -67,7 +67,7 @@ bool lm_engine_has_state(const lm_engine *e);
 void lm_engine_enter(lm_engine *e);
 void lm_engine_leave(lm_engine *e);
 
-/* --- sequences ------------------------------------------------------------------------------------------ */
+/* --- sequences -------------------------------------------------------------------------------- */
 
 typedef struct lm_seq_group {
     uint32_t *pages; /* [capacity] page i covers slots from (first + i) * page_tokens */
@@ -104,7 +104,7 @@ void lm_seq_adopt(lm_seq *s, const int32_t *tokens, uint32_t n_tokens);
 /* Keeps the recurrent state at the current length for later rewinds. */
 void lm_seq_checkpoint(lm_seq *s);
 
-/* --- inside the lock: for batch.c and transfer.c --------------------------------------------------------- */
+/* --- inside the lock: for batch.c and transfer.c ---------------------------------------------- */
 
 /* Pages for `n_rows` more tokens, private where they will be written. */
 int32_t lm_seq_prepare(lm_seq *s, uint32_t n_rows);
@@ -120,7 +120,7 @@ int32_t lm_engine_note(lm_engine *e, int32_t rc);
 /* The failure that poisoned the engine, or LLM_OK. */
 int32_t lm_engine_health(const lm_engine *e);
 
-/* --- computing -------------------------------------------------------------------------------------------- */
+/* --- computing -------------------------------------------------------------------------------- */
 
 enum { LM_OUTPUT_NONE, LM_OUTPUT_LAST, LM_OUTPUT_ALL, LM_OUTPUT_POOLED };
 
@@ -151,7 +151,7 @@ struct lm_work {
 /* Computes the work, in a batch with others where there are any. On failure the sequence is as it was. */
 int32_t lm_engine_run(lm_engine *e, lm_work *work);
 
-/* --- moving caches in and out -------------------------------------------------------------------------------- */
+/* --- moving caches in and out ----------------------------------------------------------------- */
 
 /* Size of a sequence's cache in the canonical layout; and the copy itself. */
 int32_t lm_seq_export_size(lm_seq *s, uint64_t *size);

@@ -17,7 +17,7 @@ void lm_session_restart(lm_session *s)
     s->out.size = 0;
 }
 
-/* --- probabilities --------------------------------------------------------------------------------------- */
+/* --- probabilities ---------------------------------------------------------------------------- */
 
 /* Keeps the best `n` in falling order. */
 static void insert_best(llm_alternative *top, uint32_t n, uint32_t *count, int32_t id, float logit)
@@ -51,7 +51,7 @@ static float report_probabilities(lm_session *s, int32_t token, uint32_t *n_top)
     return (float)(s->logits[token] - norm);
 }
 
-/* --- text --------------------------------------------------------------------------------------------------- */
+/* --- text ------------------------------------------------------------------------------------- */
 
 /* The first stop string inside the held text, or SIZE_MAX. */
 static size_t find_stop(const lm_session *s)
@@ -143,7 +143,7 @@ static int32_t release_text(lm_session *s, llm_piece *piece)
     return LLM_OK;
 }
 
-/* --- ending ---------------------------------------------------------------------------------------------------- */
+/* --- ending ----------------------------------------------------------------------------------- */
 
 /* What was held back for text that will not come. */
 static int32_t flush(lm_session *s, llm_piece *piece)

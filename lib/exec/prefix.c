@@ -69,7 +69,7 @@ int32_t lm_prefix_reserve(lm_prefix *t, uint32_t capacity)
     return LLM_OK;
 }
 
-/* --- order of use ------------------------------------------------------------------------------------ */
+/* --- order of use ----------------------------------------------------------------------------- */
 
 static void unlink_order(lm_prefix *t, uint32_t i)
 {
@@ -96,7 +96,7 @@ static void touch_path(lm_prefix *t, uint32_t i)
     }
 }
 
-/* --- finding -------------------------------------------------------------------------------------------- */
+/* --- finding ---------------------------------------------------------------------------------- */
 
 static uint64_t path_hash(const lm_prefix *t, uint32_t parent, uint64_t salt, const int32_t *tokens)
 {
@@ -154,7 +154,7 @@ uint32_t lm_prefix_match(const lm_prefix *t, uint64_t salt, const int32_t *token
     return node;
 }
 
-/* --- adding and giving up ---------------------------------------------------------------------------------- */
+/* --- adding and giving up --------------------------------------------------------------------- */
 
 static void leave_bucket(lm_prefix *t, uint32_t node)
 {

@@ -113,7 +113,7 @@ int32_t lm_session_save(lm_session *s, void *into, uint64_t size)
     return LLM_OK;
 }
 
-/* --- loading ---------------------------------------------------------------------------------------------- */
+/* --- loading ---------------------------------------------------------------------------------- */
 
 static int32_t check_magic(const unsigned char *data, uint64_t size, saved_header *h)
 {

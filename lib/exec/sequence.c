@@ -20,7 +20,7 @@ static uint32_t page_tokens(const lm_seq *s)
     return s->engine->options.shape.page_tokens;
 }
 
-/* --- making and clearing ----------------------------------------------------------------------------------- */
+/* --- making and clearing ---------------------------------------------------------------------- */
 
 int32_t lm_seq_init(lm_engine *e, uint64_t salt, lm_seq *out)
 {
@@ -96,7 +96,7 @@ void lm_seq_finish(lm_seq *s)
     memset(s, 0, sizeof *s);
 }
 
-/* --- forking -------------------------------------------------------------------------------------------------- */
+/* --- forking ---------------------------------------------------------------------------------- */
 
 static void share(lm_pages *pages, uint32_t page, uint32_t *into)
 {
@@ -130,7 +130,7 @@ int32_t lm_seq_fork(const lm_seq *s, lm_seq *out)
     return LLM_OK;
 }
 
-/* --- writing ---------------------------------------------------------------------------------------------------- */
+/* --- writing ---------------------------------------------------------------------------------- */
 
 /* The page that the next token goes into may be shared when it is half full. */
 static int32_t make_private(lm_seq *s, uint32_t group, uint32_t index)
@@ -192,7 +192,7 @@ void lm_seq_settle(lm_seq *s)
             drop_pages(s, g, pages_in_use(s, g));
 }
 
-/* --- after a run ---------------------------------------------------------------------------------------------------- */
+/* --- after a run ------------------------------------------------------------------------------ */
 
 /* Hands completed pages to the prefix tree, one node per page. */
 static void publish(lm_seq *s, const int32_t *history, uint32_t before)
@@ -291,7 +291,7 @@ void lm_seq_checkpoint(lm_seq *s)
     lm_os_mutex_unlock(&e->mutex);
 }
 
-/* --- going back ---------------------------------------------------------------------------------------------------------- */
+/* --- going back ------------------------------------------------------------------------------- */
 
 /* Can the token caches be cut to this length? Windows need what a row at `length` sees. */
 static bool can_cut(const lm_seq *s, uint32_t length)
@@ -369,7 +369,7 @@ void lm_seq_rewind(lm_seq *s, uint32_t length)
     lm_os_mutex_unlock(&e->mutex);
 }
 
-/* --- reusing -------------------------------------------------------------------------------------------------------------- */
+/* --- reusing ---------------------------------------------------------------------------------- */
 
 /* Takes the pages on the path that ends at `node`. The page tables have room for the context. */
 static void take_path(lm_seq *s, uint32_t node)

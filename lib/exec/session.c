@@ -5,7 +5,7 @@
 
 #include <string.h>
 
-/* --- making ------------------------------------------------------------------------------------------------ */
+/* --- making ----------------------------------------------------------------------------------- */
 
 static int32_t create_text(lm_session *s)
 {
@@ -149,7 +149,7 @@ int32_t lm_session_set_stops(lm_session *s, const char *const *stops, uint32_t n
     return LLM_OK;
 }
 
-/* --- embedding rows ----------------------------------------------------------------------------------------- */
+/* --- embedding rows --------------------------------------------------------------------------- */
 
 static size_t rows_before(const lm_session *s, uint32_t length)
 {
@@ -175,7 +175,7 @@ static void cut_timeline(lm_session *s, uint32_t length)
     s->known = LM_KNOWN_NOTHING;
 }
 
-/* --- computing ------------------------------------------------------------------------------------------------- */
+/* --- computing -------------------------------------------------------------------------------- */
 
 /* Recurrent state can only be kept where a run ends: at intervals, and at the last full page of what is
  * known, so that the next session with this prompt finds it. */
@@ -276,7 +276,7 @@ int32_t lm_session_need_choice(lm_session *s)
     return need(s, s->known == LM_KNOWN_ALL || (s->known == LM_KNOWN_BEST && best_is_enough(s)));
 }
 
-/* --- feeding ------------------------------------------------------------------------------------------------------ */
+/* --- feeding ---------------------------------------------------------------------------------- */
 
 static int32_t check_tokens(const lm_session *s, const int32_t *tokens, uint64_t n)
 {
@@ -413,7 +413,7 @@ int32_t lm_session_rewind(lm_session *s, uint64_t length)
     return LLM_OK;
 }
 
-/* --- forking --------------------------------------------------------------------------------------------------------- */
+/* --- forking ---------------------------------------------------------------------------------- */
 
 static int32_t copy_text(lm_text *to, const lm_text *from)
 {
@@ -465,7 +465,7 @@ int32_t lm_session_fork(lm_session *s, lm_session **out)
     return LLM_OK;
 }
 
-/* --- cancelling ---------------------------------------------------------------------------------------------------------- */
+/* --- cancelling ------------------------------------------------------------------------------- */
 
 uint64_t lm_session_ticket(lm_session *s)
 {

@@ -67,8 +67,7 @@ lm_allocator *lm_gguf_writer_allocator(const lm_gguf_writer *w)
     return w->alloc;
 }
 
-/* --- the header ----------------------------------------------------------------------------------
- */
+/* --- the header ------------------------------------------------------------------------------- */
 
 static int32_t reserve(lm_allocator *a, buffer *b, uint64_t size)
 {
@@ -296,8 +295,7 @@ static int32_t put_tensors(lm_gguf_writer *w, buffer *b)
     return LLM_OK;
 }
 
-/* --- the file
- * -------------------------------------------------------------------------------------- */
+/* --- the file --------------------------------------------------------------------------------- */
 
 static const unsigned char zeros[ALIGNMENT];
 

@@ -52,7 +52,7 @@ void lm_model_destroy(lm_model *m);
 int32_t lm_model_need_network(const lm_model *m);
 int32_t lm_model_need_tokenizer(const lm_model *m);
 
-/* --- inner pieces, one file each ------------------------------------------------------------------ */
+/* --- inner pieces, one file each -------------------------------------------------------------- */
 
 int32_t lm_hparams_read(lm_model *m);    /* hparams.c: fills m->h from metadata by the tables */
 int32_t lm_weights_resolve(lm_model *m); /* weights.c: fills network.weights, sources and roles */

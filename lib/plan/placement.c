@@ -10,7 +10,7 @@ static const lm_network *network_of(const lm_placement *p)
     return &p->model->network;
 }
 
-/* --- devices ------------------------------------------------------------------------------------------ */
+/* --- devices ---------------------------------------------------------------------------------- */
 
 static int32_t open_devices(lm_placement *p, lm_registry *registry, const lm_device_name *names,
                             uint32_t n_names)
@@ -29,7 +29,7 @@ static int32_t open_devices(lm_placement *p, lm_registry *registry, const lm_dev
     return LLM_OK;
 }
 
-/* --- layers to devices --------------------------------------------------------------------------------- */
+/* --- layers to devices ------------------------------------------------------------------------ */
 
 typedef struct weight_sum {
     lm_placement *p;
@@ -152,7 +152,7 @@ static int32_t assign_layers(lm_placement *p)
     return LLM_OK;
 }
 
-/* --- cutting and lowering -------------------------------------------------------------------------------- */
+/* --- cutting and lowering --------------------------------------------------------------------- */
 
 /* Does the device take the step? One it takes without exact numerics makes the model not exact. */
 static int32_t ask(lm_placement *p, uint32_t device, const lm_step *step, bool *takes)
@@ -325,7 +325,7 @@ static int32_t cut_segments(lm_placement *p, const uint32_t *step_device)
     return LLM_OK;
 }
 
-/* --- what each device holds --------------------------------------------------------------------------------- */
+/* --- what each device holds ------------------------------------------------------------------- */
 
 static void mark_weight(void *user, uint32_t weight)
 {

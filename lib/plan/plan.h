@@ -10,7 +10,7 @@
 /* So many of the largest logits are enough for most samplers, and far less to bring home than all. */
 #define LM_BEST 128u
 
-/* --- placement: decided before a byte is loaded ------------------------------------------------------ */
+/* --- placement: decided before a byte is loaded ----------------------------------------------- */
 
 /* A straight piece of the graph for one device, lowered as that device asked. */
 typedef struct lm_segment {
@@ -62,7 +62,7 @@ int32_t lm_placement_load(lm_placement *p, llm_progress_fn progress, void *user)
 /* Bytes of weights over all devices. */
 uint64_t lm_placement_weight_bytes(const lm_placement *p);
 
-/* --- what the engines of a placement share (shared.c) ------------------------------------------------ */
+/* --- what the engines of a placement share (shared.c) ----------------------------------------- */
 
 /* The devices serve one thread at a time. This lock is taken behind an engine's, never before it. */
 void lm_placement_enter(const lm_placement *p);
@@ -73,7 +73,7 @@ bool lm_placement_take(lm_placement *p, uint64_t bytes);
 void lm_placement_give(lm_placement *p, uint64_t bytes);
 uint64_t lm_placement_left(const lm_placement *p); /* UINT64_MAX: there is no budget */
 
-/* --- programs and caches for one engine ---------------------------------------------------------------- */
+/* --- programs and caches for one engine ------------------------------------------------------- */
 
 typedef struct lm_engine_shape {
     lm_row_limits limits;

@@ -7,7 +7,7 @@
 
 #define WAIT_FOREVER UINT64_MAX
 
-/* --- descriptions ------------------------------------------------------------------------------------- */
+/* --- descriptions ----------------------------------------------------------------------------- */
 
 /* Do the steps of a device name this cache entry? */
 static bool names_cache(const lm_placement *p, uint32_t device, uint32_t cache)
@@ -72,7 +72,7 @@ static lm_program_desc program_desc(const lm_placement *p, const lm_engine_shape
                              .fused = shape->fused};
 }
 
-/* --- memory --------------------------------------------------------------------------------------------- */
+/* --- memory ----------------------------------------------------------------------------------- */
 
 static int32_t plan_device(const lm_placement *p, const lm_engine_shape *shape, uint32_t device,
                            uint32_t *members, lm_device_memory *out)
@@ -118,7 +118,7 @@ int32_t lm_plan_memory(const lm_placement *p, const lm_engine_shape *shape,
     return rc;
 }
 
-/* --- creating --------------------------------------------------------------------------------------------- */
+/* --- creating --------------------------------------------------------------------------------- */
 
 static int32_t create_caches(lm_programs *p)
 {
@@ -232,7 +232,7 @@ void lm_programs_destroy(lm_programs *p)
     LM_DELETE(p->alloc, p);
 }
 
-/* --- running ------------------------------------------------------------------------------------------------ */
+/* --- running ---------------------------------------------------------------------------------- */
 
 static size_t slot_bytes(const lm_programs *p, const lm_run *run, uint32_t slot)
 {
@@ -335,7 +335,7 @@ int32_t lm_programs_run(lm_programs *p, const lm_run *run, uint32_t n_rows, bool
     return rc;
 }
 
-/* --- pages of all devices ------------------------------------------------------------------------------------ */
+/* --- pages of all devices --------------------------------------------------------------------- */
 
 int32_t lm_programs_grow(lm_programs *p, uint32_t group, uint32_t pages)
 {

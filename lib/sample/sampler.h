@@ -104,7 +104,7 @@ size_t lm_chain_state_size(const lm_chain *chain);
 void lm_chain_state_save(const lm_chain *chain, void *into);
 int32_t lm_chain_state_load(lm_chain *chain, const void *from, size_t size);
 
-/* --- helpers for classes ------------------------------------------------------------------ */
+/* --- helpers for classes ---------------------------------------------------------------------- */
 
 /* Every order is by falling logit, ties by rising id. */
 void lm_candidates_sort(lm_candidates *c, size_t k); /* the k best to the front, in order */
@@ -126,7 +126,7 @@ float lm_logit(double x); /* rounded, kept within the finite floats */
 uint64_t lm_random_u64(uint64_t seed, uint64_t draw, uint64_t stream);
 double lm_random_unit(uint64_t seed, uint64_t draw, uint64_t stream); /* [0, 1) */
 
-/* --- host-defined samplers ---------------------------------------------------------------- */
+/* --- host-defined samplers -------------------------------------------------------------------- */
 
 /* The class behind lm_chain_add_host; it has no name to be found by. */
 extern const lm_sampler_class lm_sampler_host;

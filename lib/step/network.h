@@ -38,7 +38,7 @@ void lm_network_finish(lm_network *n);
 void lm_graph_init(lm_graph *g, const char *name);
 void lm_graph_finish(lm_graph *g, lm_allocator *alloc);
 
-/* --- building (a failure is remembered; check once at the end with lm_builder_status) ------------ */
+/* --- building (a failure is remembered; check once at the end with lm_builder_status) --------- */
 
 typedef struct lm_builder {
     lm_network *network;
@@ -81,7 +81,7 @@ uint32_t lm_emit_head(lm_builder *b, uint32_t in, const lm_norm *norm, const lm_
 
 int32_t lm_builder_status(const lm_builder *b);
 
-/* --- lowering, checking, memory -------------------------------------------------------------------- */
+/* --- lowering, checking, memory --------------------------------------------------------------- */
 
 /* Appends `step`'s lowering (or the step itself when it is primitive) to the builder's graph. */
 int32_t lm_lower(lm_builder *b, const lm_step *step);

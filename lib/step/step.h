@@ -10,7 +10,7 @@
 
 #define LM_NONE 0xffffffffu
 
-/* --- slots: values that live between steps -------------------------------------------------- */
+/* --- slots: values that live between steps ---------------------------------------------------- */
 
 /* How many rows a slot has follows from the run. */
 enum {
@@ -71,7 +71,7 @@ typedef struct lm_cache_group {
     uint32_t window; /* tokens a row sees, for LM_CACHE_WINDOW */
 } lm_cache_group;
 
-/* --- parameters of steps ------------------------------------------------------------------------ */
+/* --- parameters of steps ---------------------------------------------------------------------- */
 
 /* Every multiplication is one of these. */
 typedef struct lm_linear {
@@ -160,7 +160,7 @@ typedef struct lm_conv {
 enum { LM_POOL_MEAN, LM_POOL_CLS, LM_POOL_LAST };
 enum { LM_EMBED_TOKENS, LM_EMBED_POSITIONS, LM_EMBED_CONSTANT /* row 0, for token types */ };
 
-/* --- kinds --------------------------------------------------------------------------------------- */
+/* --- kinds ------------------------------------------------------------------------------------ */
 
 /* X(name, coarse, summary): in and out slots as listed, parameters in the union member in []. */
 #define LM_STEP_KINDS(X)                                                                           \

@@ -20,8 +20,7 @@
 enum { PROMPT = 8, MADE = 40 };
 static const llm_token prompt[PROMPT] = {1, 5, 9, 13, 17, 21, 25, 29};
 
-/* --- what the host gives ------------------------------------------------------------------------
- */
+/* --- what the host gives ---------------------------------------------------------------------- */
 
 typedef struct account {
     uint64_t blocks, lines, progress;
@@ -71,8 +70,7 @@ static int32_t forbid(void *user, llm_candidate *candidates, uint64_t count, uin
     return LLM_OK;
 }
 
-/* --- asking about the model ---------------------------------------------------------------------
- */
+/* --- asking about the model ------------------------------------------------------------------- */
 
 static void look_at_runtime(llm_runtime *runtime)
 {
@@ -115,8 +113,7 @@ static void look_at_model(llm_model *model)
     check(plan.weights + plan.mapped > 0 && plan.cache_page > 0);
 }
 
-/* --- generating ---------------------------------------------------------------------------------
- */
+/* --- generating ------------------------------------------------------------------------------- */
 
 static llm_sampler *make_sampler(llm_runtime *runtime, llm_token *forbidden)
 {

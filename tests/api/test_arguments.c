@@ -76,7 +76,7 @@ static int close_world(void **state)
     return 0;
 }
 
-/* --- structures the library reads --- */
+/* --- structures the library reads ------------------------------------------------------------- */
 
 static int32_t in_runtime(world *w, void *params)
 {
@@ -241,7 +241,7 @@ static void test_arguments__structures_with_callbacks(void **state)
     llm_sampler_destroy(sampler);
 }
 
-/* --- structures the library fills --- */
+/* --- structures the library fills ------------------------------------------------------------- */
 
 static int32_t out_device(world *w, void *out)
 {
@@ -367,7 +367,7 @@ static void test_arguments__bad_piece_makes_no_token(void **state)
     assert_int_equal(llm_session_length(w->s), length);
 }
 
-/* --- NULL --- */
+/* --- NULL ------------------------------------------------------------------------------------- */
 
 #define REFUSED(expr) assert_status(expr, LLM_E_INVALID)
 

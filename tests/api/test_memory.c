@@ -21,7 +21,7 @@ static const char *model_file(const char *name)
     return model_path;
 }
 
-/* --- plan and budget ------------------------------------------------------------------------------------ */
+/* --- plan and budget -------------------------------------------------------------------------- */
 
 static uint64_t device_bytes(llm_engine *e)
 {
@@ -197,7 +197,7 @@ static void test_memory__decoding_allocates_nothing(void **state)
     test_memory_check(&m);
 }
 
-/* --- refused allocations ----------------------------------------------------------------------------------- */
+/* --- refused allocations ---------------------------------------------------------------------- */
 
 typedef struct attempt {
     llm_runtime *rt;

@@ -78,7 +78,7 @@ static int close_world(void **state)
     return 0;
 }
 
-/* --- paths and descriptors --- */
+/* --- paths and descriptors -------------------------------------------------------------------- */
 
 static void test_open__paths(void **state)
 {
@@ -152,7 +152,7 @@ static void test_open__descriptors(void **state)
 }
 #endif
 
-/* --- memory and callbacks --- */
+/* --- memory and callbacks --------------------------------------------------------------------- */
 
 static void test_open__memory(void **state)
 {
@@ -211,7 +211,7 @@ static void test_open__callbacks(void **state)
     assert_status(llm_model_open_callbacks(w->rt, &reader, NULL, &model), LLM_E_INVALID);
 }
 
-/* --- header first --- */
+/* --- header first ----------------------------------------------------------------------------- */
 
 typedef struct progress {
     uint64_t calls, cancel_at, done, total;
@@ -295,7 +295,7 @@ static void test_open__load_again_after_failure(void **state)
     check_and_release(w, model);
 }
 
-/* --- vocabularies alone --- */
+/* --- vocabularies alone ----------------------------------------------------------------------- */
 
 /* A file of an architecture nobody knows, with a small vocabulary and no tensors. */
 static void write_vocabulary(world *w, const char *path, bool with_tokens)
@@ -391,7 +391,7 @@ static void test_open__vocabulary_files(void **state)
     }
 }
 
-/* --- devices --- */
+/* --- devices ---------------------------------------------------------------------------------- */
 
 static void test_open__devices(void **state)
 {

@@ -15,7 +15,7 @@ static llm_model *open_model(llm_runtime *rt, const char *path, const char *devi
     return model;
 }
 
-/* --- the default engine ---------------------------------------------------------------------------- */
+/* --- the default engine ----------------------------------------------------------------------- */
 
 static void test_promises__default_engine_keeps_prefixes(void **state)
 {
@@ -39,7 +39,7 @@ static void test_promises__default_engine_keeps_prefixes(void **state)
     llm_runtime_destroy(rt);
 }
 
-/* --- exact or fast ---------------------------------------------------------------------------------- */
+/* --- exact or fast ---------------------------------------------------------------------------- */
 
 static void test_promises__engine_says_whether_it_is_exact(void **state)
 {
@@ -63,7 +63,7 @@ static void test_promises__engine_says_whether_it_is_exact(void **state)
     llm_runtime_destroy(rt);
 }
 
-/* --- text held back --------------------------------------------------------------------------------- */
+/* --- text held back --------------------------------------------------------------------------- */
 
 #define PROMPT "Once upon a time"
 
@@ -238,7 +238,7 @@ static void test_promises__failed_next_changes_nothing(void **state)
     end_story(&x);
 }
 
-/* --- wishes ------------------------------------------------------------------------------------------ */
+/* --- wishes ----------------------------------------------------------------------------------- */
 
 static void test_promises__unknown_bits_are_refused(void **state)
 {

@@ -64,8 +64,7 @@ static void fill(float *values, size_t count, uint64_t seed)
         values[i] = (float)test_random_normal(&seed);
 }
 
-/* --- formats -------------------------------------------------------------------------------------
- */
+/* --- formats ---------------------------------------------------------------------------------- */
 
 static void test_writer__lists_formats(void **state)
 {
@@ -248,8 +247,7 @@ static void test_writer__encodes_into_memory(void **state)
     bench_finish(&b);
 }
 
-/* --- metadata
- * ----------------------------------------------------------------------------------------- */
+/* --- metadata --------------------------------------------------------------------------------- */
 
 static void test_writer__metadata_of_every_kind(void **state)
 {
@@ -338,8 +336,7 @@ static void test_writer__copies_a_model(void **state)
     bench_finish(&b);
 }
 
-/* --- misuse
- * -------------------------------------------------------------------------------------------- */
+/* --- misuse ----------------------------------------------------------------------------------- */
 
 static void test_writer__refuses_misuse(void **state)
 {

@@ -33,7 +33,7 @@ enum {
     AT_IDS = 88
 };
 
-/* --- one engine with a session --- */
+/* --- one engine with a session ---------------------------------------------------------------- */
 
 typedef struct bench {
     llm_runtime *rt;
@@ -100,7 +100,7 @@ static inline llm_engine_stats stats_of(const bench *b)
     return stats;
 }
 
-/* --- saved bytes --- */
+/* --- saved bytes ------------------------------------------------------------------------------ */
 
 typedef struct blob {
     unsigned char *data;
@@ -160,7 +160,7 @@ static inline int32_t load(const bench *b, const blob *from)
     return llm_session_load_memory(b->s, from->data, from->size);
 }
 
-/* --- a session to be left alone --- */
+/* --- a session to be left alone --------------------------------------------------------------- */
 
 /* What a refused load must not change. */
 typedef struct witness {

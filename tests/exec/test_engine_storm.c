@@ -55,7 +55,7 @@ static llm_engine *make_engine(const world *w, uint32_t flags, uint64_t budget)
     return e;
 }
 
-/* --- the storm --- */
+/* --- the storm -------------------------------------------------------------------------------- */
 
 typedef struct storm {
     const world *w;
@@ -269,7 +269,7 @@ static void test_engine_storm__everything_at_once(void **state)
     check_storm("model/data/llama.gguf", "cpu", 12);
 }
 
-/* --- few pages --- */
+/* --- few pages -------------------------------------------------------------------------------- */
 
 typedef struct eater {
     const world *w;
@@ -346,7 +346,7 @@ static void test_engine_storm__threads_compete_for_pages(void **state)
     close_world(&w);
 }
 
-/* --- lifetimes --- */
+/* --- lifetimes -------------------------------------------------------------------------------- */
 
 typedef struct heir {
     llm_session *s;

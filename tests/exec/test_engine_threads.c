@@ -65,7 +65,7 @@ static void close_world(world *w)
     llm_runtime_destroy(w->rt);
 }
 
-/* --- stories --- */
+/* --- stories ---------------------------------------------------------------------------------- */
 
 /* What one session does: a prompt, and tokens generated behind it, some rounds long. */
 typedef struct story {
@@ -203,7 +203,7 @@ static void test_engine_threads__engines_share_devices(void **state)
     check_engines("cpu", 1);
 }
 
-/* --- joint batches --- */
+/* --- joint batches ---------------------------------------------------------------------------- */
 
 typedef struct feeder {
     llm_session *s;
@@ -303,7 +303,7 @@ static void test_engine_threads__cancelled_in_the_queue(void **state)
     close_world(&w);
 }
 
-/* --- cancelling and misuse --- */
+/* --- cancelling and misuse -------------------------------------------------------------------- */
 
 typedef struct long_feed {
     llm_session *s;

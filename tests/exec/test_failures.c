@@ -69,7 +69,7 @@ static void check_sound(llm_model *model, llm_session *s)
     llm_engine_release(plain);
 }
 
-/* --- every call of every kind fails once --- */
+/* --- every call of every kind fails once ------------------------------------------------------ */
 
 static struct {
     uint32_t index; /* of the device that has it */
@@ -220,7 +220,7 @@ static void test_failures__any_call(void **state)
     check_faults("mamba2", "null");
 }
 
-/* --- devices that are lost --- */
+/* --- devices that are lost -------------------------------------------------------------------- */
 
 static lm_device *device_of(llm_engine *e, uint32_t index)
 {
@@ -292,7 +292,7 @@ static void test_failures__poison_is_the_engines(void **state)
     llm_runtime_destroy(rt);
 }
 
-/* --- no memory --- */
+/* --- no memory -------------------------------------------------------------------------------- */
 
 static uint64_t cached(llm_engine *e)
 {
@@ -367,7 +367,7 @@ static void test_failures__failed_runs_hold_nothing(void **state)
     llm_runtime_destroy(rt);
 }
 
-/* --- NaN --- */
+/* --- NaN -------------------------------------------------------------------------------------- */
 
 /* The model's file with one float of one tensor made NaN. */
 static unsigned char *spoil(const char *name, const char *tensor, uint64_t index, size_t *size)

@@ -75,7 +75,7 @@ static uint32_t match_depth(const forest *f, uint64_t salt, const int32_t *token
 
 static const lm_cache_group full[] = {{LM_CACHE_FULL, 0}};
 
-/* --- matching --- */
+/* --- matching --------------------------------------------------------------------------------- */
 
 static void test_prefix__empty(void **state)
 {
@@ -202,7 +202,7 @@ static void test_prefix__states(void **state)
     close_forest(&f);
 }
 
-/* --- giving up --- */
+/* --- giving up -------------------------------------------------------------------------------- */
 
 static void test_prefix__least_used_goes_first(void **state)
 {
@@ -308,7 +308,7 @@ static void test_prefix__windows_and_states_from_the_middle(void **state)
     close_forest(&f);
 }
 
-/* --- room --- */
+/* --- room ------------------------------------------------------------------------------------- */
 
 static void test_prefix__nodes_run_out(void **state)
 {

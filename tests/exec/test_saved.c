@@ -4,7 +4,7 @@
 
 #include <math.h>
 
-/* --- going on --- */
+/* --- going on --------------------------------------------------------------------------------- */
 
 static void check_same_steps(const bench *a, const bench *b, int n)
 {
@@ -144,7 +144,7 @@ static void test_saved__other_device_computes_alike(void **state)
     close_bench(&to);
 }
 
-/* --- what else a session holds --- */
+/* --- what else a session holds ---------------------------------------------------------------- */
 
 static llm_sampler *make_sampler(llm_runtime *rt, const char *last)
 {

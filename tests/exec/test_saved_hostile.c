@@ -10,7 +10,7 @@
 #include <unistd.h>
 #endif
 
-/* --- damage --- */
+/* --- damage ----------------------------------------------------------------------------------- */
 
 typedef struct pair {
     bench from, to;
@@ -115,7 +115,7 @@ static void test_saved_hostile__each_byte_forged(void **state)
     check_forgeries((setting){.devices = "cpu", .model = "mamba2"});
 }
 
-/* --- forged fields --- */
+/* --- forged fields ---------------------------------------------------------------------------- */
 
 typedef struct forgery {
     size_t at;
@@ -247,7 +247,7 @@ static void test_saved_hostile__of_something_else(void **state)
     close_bench(&to);
 }
 
-/* --- files --- */
+/* --- files ------------------------------------------------------------------------------------ */
 
 static void test_saved_hostile__files(void **state)
 {

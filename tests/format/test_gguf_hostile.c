@@ -79,8 +79,7 @@ static void run(const hostile *cases, size_t count)
         __VA_ARGS__                                                                                \
     }
 
-/* --- the head ----------------------------------------------------------------------------------
- */
+/* --- the head --------------------------------------------------------------------------------- */
 
 BUILD(empty_file, b->size = 0;)
 BUILD(cut_mark, gb_raw(b, "GGU", 3);)
@@ -117,8 +116,7 @@ static void test_gguf_hostile__head(void **state)
     RUN(cases);
 }
 
-/* --- metadata ----------------------------------------------------------------------------------
- */
+/* --- metadata --------------------------------------------------------------------------------- */
 
 #define PAIR(fn, ...) BUILD(fn, gb_head(b, 3, 0, 1); __VA_ARGS__)
 
@@ -177,8 +175,7 @@ static void test_gguf_hostile__metadata(void **state)
     RUN(cases);
 }
 
-/* --- alignment ---------------------------------------------------------------------------------
- */
+/* --- alignment -------------------------------------------------------------------------------- */
 
 #define ALIGN(fn, n) BUILD(fn, gb_head(b, 3, 0, 1); gb_pair_u32(b, "general.alignment", n);)
 
@@ -206,8 +203,7 @@ static void test_gguf_hostile__alignment(void **state)
     RUN(cases);
 }
 
-/* --- tensors -----------------------------------------------------------------------------------
- */
+/* --- tensors ---------------------------------------------------------------------------------- */
 
 #define DIMS(...) ((const uint64_t[]){__VA_ARGS__})
 #define TENSOR(fn, n_dims, dims, type, offset)                                                     \
@@ -302,8 +298,7 @@ static void test_gguf_hostile__tensors(void **state)
     RUN(cases);
 }
 
-/* --- tensors among each other ------------------------------------------------------------------
- */
+/* --- tensors among each other ----------------------------------------------------------------- */
 
 #define THREE(fn, a, at_a, size_b, at_b, c, at_c)                                                  \
     BUILD(fn, gb_head(b, 3, 3, 0); gb_vector(b, a, 8, at_a); gb_vector(b, "b", size_b, at_b);      \
@@ -352,8 +347,7 @@ static void test_gguf_hostile__overlap_among_many(void **state)
     }
 }
 
-/* --- limits and messages -----------------------------------------------------------------------
- */
+/* --- limits and messages ---------------------------------------------------------------------- */
 
 static void test_gguf_hostile__limits(void **state)
 {

@@ -28,8 +28,7 @@ static void finish_vocab(test_model *m, lm_allocator *a, const char *model)
     assert_ok(lm_tokenizer_create(a, NULL, &m->vocab, &m->tokenizer));
 }
 
-/* --- protocol buffers
- * ----------------------------------------------------------------------------- */
+/* --- protocol buffers ------------------------------------------------------------------------- */
 
 typedef struct message {
     const unsigned char *at, *end;
@@ -134,8 +133,7 @@ void test_model_open_sentencepiece(test_model *m, lm_allocator *a, const char *r
     finish_vocab(m, a, model);
 }
 
-/* --- RWKV's list: id, Python literal of a string or of bytes, number of bytes
- * --------------------- */
+/* --- RWKV's list: id, Python literal of a string or of bytes, number of bytes ----------------- */
 
 /* One character of a literal that is no escape or one of \n \r \t \\ \' \" \xNN \uNNNN. */
 static uint32_t read_character(const char **at)
@@ -236,8 +234,7 @@ void test_model_close(test_model *m)
     free(m->pool);
 }
 
-/* --- small vocabularies
- * ----------------------------------------------------------------------------- */
+/* --- small vocabularies ----------------------------------------------------------------------- */
 
 enum { MOST = 600 };
 
@@ -325,8 +322,7 @@ void test_repeated(const lm_tokenizer *t, const char *part, size_t size, size_t 
     free(text);
 }
 
-/* --- texts
- * ----------------------------------------------------------------------------------------- */
+/* --- texts ------------------------------------------------------------------------------------ */
 
 static uint64_t hash_ids(const lm_ids *ids)
 {

@@ -7,8 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* --- published ids
- * -------------------------------------------------------------------------------- */
+/* --- published ids ---------------------------------------------------------------------------- */
 
 static void test_spm__pairs_llama(void **state)
 {
@@ -79,8 +78,7 @@ static void test_spm__one_class_at_length(void **state)
     test_model_close(&m);
 }
 
-/* --- by hand
- * -------------------------------------------------------------------------------------- */
+/* --- by hand ---------------------------------------------------------------------------------- */
 
 enum { UNK, BOS, EOS, SPACE, A, B, C, AB, BC, AA, SPACE_A, ABA, CROSS, USER, BYTE };
 
@@ -190,8 +188,7 @@ static void test_spm__space_prefix_is_a_rule(void **state)
     lm_tokenizer_destroy(t);
 }
 
-/* --- against a plain program --------------------------------------------------------------------
- */
+/* --- against a plain program ------------------------------------------------------------------ */
 
 typedef struct run {
     size_t start, size;
@@ -309,8 +306,7 @@ static void test_spm__long_texts_are_the_sum_of_their_words(void **state)
     assert_int_equal(a.bytes, 0);
 }
 
-/* --- hostile vocabularies
- * -------------------------------------------------------------------------- */
+/* --- hostile vocabularies --------------------------------------------------------------------- */
 
 static void test_spm__refuses_malformed_bytes(void **state)
 {

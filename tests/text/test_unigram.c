@@ -10,8 +10,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* --- published ids
- * -------------------------------------------------------------------------------- */
+/* --- published ids ---------------------------------------------------------------------------- */
 
 static const char pieces1000[] = "vocab/spm/sentencepiece-test_model-unigram1000.model";
 
@@ -87,8 +86,7 @@ static void test_unigram__published_charsmap_cut_short(void **state)
     assert_int_equal(a.bytes, 0);
 }
 
-/* --- by hand
- * -------------------------------------------------------------------------------------- */
+/* --- by hand ---------------------------------------------------------------------------------- */
 
 enum { PAD, EOS, UNK, SPACE, A, B, AB, ABB, SPACE_A, UNUSED, USER };
 
@@ -180,8 +178,7 @@ static void test_unigram__bytes(void **state)
     lm_tokenizer_destroy(t);
 }
 
-/* --- against a plain program --------------------------------------------------------------------
- */
+/* --- against a plain program ------------------------------------------------------------------ */
 
 /* The best sum of the scores of any cover of `text` in letters of one byte; scores are whole
  * numbers, so sums are exact. */
@@ -257,8 +254,7 @@ static void test_unigram__agrees_with_a_plain_program(void **state)
     }
 }
 
-/* --- hostile
- * ---------------------------------------------------------------------------------------- */
+/* --- hostile ---------------------------------------------------------------------------------- */
 
 /* A map of one rule: "x" becomes `text`. Offsets of the root and of "x" are 0, so the unit of "x"
  * is number 'x', and its value hangs at 'x' ^ offset. Returns the size. */

@@ -5,8 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* --- published ids
- * -------------------------------------------------------------------------------- */
+/* --- published ids ---------------------------------------------------------------------------- */
 
 static const char bge[] = "ggml-vocab-bert-bge";
 
@@ -61,8 +60,7 @@ static void test_wordpiece__one_class_at_length(void **state)
     test_vocab_close(&v);
 }
 
-/* --- by hand
- * -------------------------------------------------------------------------------------- */
+/* --- by hand ---------------------------------------------------------------------------------- */
 
 enum { PAD, UNK, CLS, SEP, A, AB, ON_B, ON_BC, DOT, ON_A, E_ACUTE, I, HAN, E, QUOTE, S, ON_MARK };
 
@@ -196,8 +194,7 @@ static void test_wordpiece__decodes_clean_text(void **state)
     lm_tokenizer_destroy(t);
 }
 
-/* --- hostile
- * -------------------------------------------------------------------------------------- */
+/* --- hostile ---------------------------------------------------------------------------------- */
 
 static void test_wordpiece__vocabularies_without_words(void **state)
 {
