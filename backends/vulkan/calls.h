@@ -22,7 +22,7 @@
     X(CreateShaderModule) X(DestroyShaderModule) X(CreatePipelineLayout)                           \
     X(DestroyPipelineLayout) X(CreatePipelineCache) X(DestroyPipelineCache)                        \
     X(GetPipelineCacheData) X(CreateComputePipelines) X(DestroyPipeline)                           \
-    X(CreateCommandPool) X(DestroyCommandPool) X(AllocateCommandBuffers) X(FreeCommandBuffers)     \
+    X(CreateCommandPool) X(DestroyCommandPool) X(AllocateCommandBuffers)                           \
     X(BeginCommandBuffer) X(EndCommandBuffer) X(CmdBindPipeline) X(CmdPushConstants)               \
     X(CmdDispatchBase) X(CmdPipelineBarrier) X(CmdCopyBuffer)                                      \
     X(CreateQueryPool) X(DestroyQueryPool) X(CmdResetQueryPool) X(CmdWriteTimestamp)               \

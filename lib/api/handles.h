@@ -28,9 +28,7 @@ struct llm_model {
     llm_runtime *runtime; /* retained */
     lm_model *inner;
     lm_placement *placement; /* NULL: vocabulary only, or no network */
-    lm_part_status placement_status;
-    uint64_t budget;
-    lm_os_mutex mutex; /* guards loading and making the default engine */
+    lm_os_mutex mutex;       /* guards loading and making the default engine */
     llm_engine
         *engine; /* the default one, owned: made when first wanted, kept as long as the model */
 };

@@ -38,7 +38,6 @@ static int32_t create(llm_runtime *rt, lm_gguf *gguf, const llm_model_params *p,
     }
     lm_ref_init(&m->refs);
     m->runtime = rt;
-    m->budget = p->budget;
     lm_runtime_retain(rt);
     lm_model_options options = {.context = p->context,
                                 .vocabulary_only = p->load == LLM_LOAD_VOCAB};

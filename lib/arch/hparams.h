@@ -23,12 +23,10 @@ typedef struct lm_hparams {
     /* attention */
     uint32_t window, window_pattern; /* pattern n: every n-th layer sees everything */
     float attn_scale, attn_softcap, final_softcap;
-    float embed_scale, residual_scale, logit_scale;
+    float embed_scale, logit_scale;
     /* experts */
     uint32_t experts, experts_used, expert_ff, shared_ff, leading_dense;
     float expert_scale;
-    bool expert_normalise;
-    uint32_t expert_gating;
     /* state space */
     uint32_t conv_kernel, inner, state, dt_heads, groups;
     /* encoders */

@@ -21,7 +21,6 @@ void *lm_arena_array(lm_arena *arena, size_t count, size_t size);
 void *lm_arena_copy(lm_arena *arena, const void *from, size_t count, size_t size);
 char *lm_arena_strdup(lm_arena *arena, const char *text, size_t length);
 
-#define LM_ARENA_NEW(arena, T)          ((T *)lm_arena_alloc((arena), sizeof(T)))
 #define LM_ARENA_ARRAY(arena, T, count) ((T *)lm_arena_array((arena), (count), sizeof(T)))
 
 #endif

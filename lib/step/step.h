@@ -36,16 +36,12 @@ enum {
     LM_USE_VECTOR = 8u, /* small: norms, biases, convolution taps; always F32 for the backend */
 };
 
-/* How a weight is cut when one layer spans several devices. */
-enum { LM_SHARD_NONE, LM_SHARD_ROWS, LM_SHARD_COLUMNS };
-
 /* A weight as a backend sees it: `experts` matrices of [rows, cols], cols contiguous. */
 typedef struct lm_weight_desc {
     const char *name;
     const lm_format *format;
     uint32_t rows, cols, experts;
     uint32_t uses;
-    uint32_t shard;
     uint64_t bytes; /* in the file */
 } lm_weight_desc;
 
