@@ -8,8 +8,8 @@
 
 #define GROUP     (2 * SIDE) /* activation rows at once */
 #define TILE_ROWS 128u       /* of weights at once */
-#define FROM      24u        /* activation rows from which on folding the weights pays */
-#define TURN      (GROUP / FAST_STEPS)
+#define FROM      32u        /* activation rows from which on folding the weights pays */
+#define TURN      (GROUP / FAST_STEPS / 2)
 #define LARGEST   8128.0f /* 127 of the high digit */
 
 /* Registers: the sums of sixteen rows, of the highest digits and of a high and a low one; theirs of
@@ -90,29 +90,21 @@ typedef struct unit {
     bool first;         /* sums start from zero */
 } unit;
 
-/* 64 columns; `second`: of the second sixteen rows, too. */
-INLINE void multiply_step(const unit *u, uint32_t digits, bool second, uint32_t step)
-{
-    const uint8_t *w = u->panel + step * digits * FAST_DIGIT, *x = u->x + step * LINE;
-    TILE_LOAD(W_HIGH, w, LINE);
-    TILE_LOAD(X_HIGH, x, u->apart);
-    TILE_LOAD(X_LOW, x + FAST_COLS, u->apart);
-    TILE_MAC("tdpbssd", HIGH_0, X_HIGH, W_HIGH);
-    TILE_MAC("tdpbssd", CROSS_0, X_LOW, W_HIGH);
-    if (digits == 2) {
-        TILE_LOAD(W_LOW, w + FAST_DIGIT, LINE);
-        TILE_MAC("tdpbssd", CROSS_0, X_HIGH, W_LOW);
-    }
-    if (!second)
-        return;
-    x += SIDE * u->apart;
-    TILE_LOAD(X_HIGH, x, u->apart);
-    TILE_LOAD(X_LOW, x + FAST_COLS, u->apart);
-    TILE_MAC("tdpbssd", HIGH_1, X_HIGH, W_HIGH);
-    TILE_MAC("tdpbssd", CROSS_1, X_LOW, W_HIGH);
-    if (digits == 2)
-        TILE_MAC("tdpbssd", CROSS_1, X_HIGH, W_LOW);
-}
+/* 64 columns of sixteen rows. */
+#define MULTIPLY_STEP(high, cross, w, x, first)                                                    \
+    do {                                                                                           \
+        if (first)                                                                                 \
+            TILE_LOAD(W_HIGH, w, LINE);                                                            \
+        TILE_LOAD(X_HIGH, x, u->apart);                                                            \
+        TILE_MAC("tdpbssd", high, X_HIGH, W_HIGH);                                                 \
+        TILE_LOAD(X_LOW, (x) + FAST_COLS, u->apart);                                               \
+        TILE_MAC("tdpbssd", cross, X_LOW, W_HIGH);                                                 \
+        if (digits == 1)                                                                           \
+            break;                                                                                 \
+        if (first)                                                                                 \
+            TILE_LOAD(W_LOW, (w) + FAST_DIGIT, LINE);                                              \
+        TILE_MAC("tdpbssd", cross, X_HIGH, W_LOW);                                                 \
+    } while (0)
 
 INLINE void start_sums(void)
 {
@@ -194,9 +186,13 @@ INLINE void multiply_unit(const unit *u, const unit *before, uint32_t digits, bo
     bool second = u->n_x > SIDE;
     start_sums();
     for (uint32_t step = 0; step < FAST_STEPS; step++) {
-        multiply_step(u, digits, second, step);
+        const uint8_t *w = u->panel + step * digits * FAST_DIGIT, *x = u->x + step * LINE;
+        MULTIPLY_STEP(HIGH_0, CROSS_0, w, x, true);
+        scale_rows(before, digits, minima, 2 * step * TURN, sums);
+        if (second)
+            MULTIPLY_STEP(HIGH_1, CROSS_1, w, x + SIDE * u->apart, false);
+        scale_rows(before, digits, minima, (2 * step + 1) * TURN, sums);
         lcpu_ahead_fetch(ahead, share);
-        scale_rows(before, digits, minima, step * TURN, sums);
     }
     keep_sums(u, digits, minima, second, sums);
 }
