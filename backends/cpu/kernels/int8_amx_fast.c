@@ -84,10 +84,9 @@ typedef struct unit {
     const uint8_t *x; /* the first row's */
     size_t apart;     /* from row to row */
     const uint8_t *panel;
-    float *const *out;
-    size_t at;
-    uint32_t n_x, last; /* rows that are there, of activations and of weights */
-    bool first;         /* sums start from zero */
+    float *to;    /* [n_x, TILE_ROWS] */
+    uint32_t n_x; /* rows of activations that are there */
+    bool first;   /* results start from zero */
 } unit;
 
 /* 64 columns of sixteen rows. */
@@ -140,43 +139,27 @@ INLINE void keep_sums(const unit *u, uint32_t digits, bool minima, bool second, 
 
 /* --- scales ----------------------------------------------------------------------------------- */
 
-/* What the sums of rows [row, row + TURN) add to the results; `all`: of the panel's rows. */
-INLINE void scale_some(const unit *u, uint32_t digits, bool minima, bool all, uint32_t row,
-                       const fast_sums *sums)
-{
-    const uint8_t *scales = u->panel + fast_scales_at(digits, minima);
-    vecf scale = f_load(scales), minimum = minima ? f_load(scales + LINE) : f_set(0);
-    const uint8_t *sum = sums->high[0] + row * LINE;
-    const uint8_t *x = u->x + row * u->apart + offsetof(fast_acts, scale);
-    float *const *out = u->out + row;
-    uint32_t count = u->n_x - row < TURN ? u->n_x - row : TURN;
-    _Pragma("GCC unroll 1") for (uint32_t r = 0; r < count; r++, x += u->apart, sum += LINE)
-    {
-        vec whole =
-            v_add32(v_up(v_load(sum), FAST_SHIFT), v_load(sum + offsetof(fast_sums, cross)));
-        vecf parts = f_mul(f_from(whole), scale);
-        if (minima)
-            parts = f_mac(f_load(sum + offsetof(fast_sums, minima)), minimum, parts);
-        vecf factor = f_set(*(const float *)(const void *)x);
-        float *to = out[r] + u->at;
-        if (all) {
-            f_store(to, f_mac(parts, factor, u->first ? f_set(0) : f_load(to)));
-            continue;
-        }
-        vecf before = u->first ? f_set(0) : f_load_some(to, u->last);
-        f_store_some(to, u->last, f_mac(parts, factor, before));
-    }
-}
-
+/* What the sums of rows [row, row + TURN) add to the results. */
 INLINE void scale_rows(const unit *u, uint32_t digits, bool minima, uint32_t row,
                        const fast_sums *sums)
 {
     if (row >= u->n_x)
         return;
-    if (u->last == ROWS)
-        scale_some(u, digits, minima, true, row, sums);
-    else
-        scale_some(u, digits, minima, false, row, sums);
+    const uint8_t *scales = u->panel + fast_scales_at(digits, minima);
+    vecf scale = f_load(scales), minimum = minima ? f_load(scales + LINE) : f_set(0);
+    const uint8_t *sum = sums->high[0] + row * LINE;
+    const uint8_t *x = u->x + row * u->apart + offsetof(fast_acts, scale);
+    float *to = u->to + row * TILE_ROWS;
+    EACH (r, TURN) {
+        vec whole =
+            v_add32(v_up(v_load(sum), FAST_SHIFT), v_load(sum + offsetof(fast_sums, cross)));
+        vecf part = f_mul(f_from(whole), scale);
+        if (minima)
+            part = f_mac(f_load(sum + offsetof(fast_sums, minima)), minimum, part);
+        vecf factor = f_set(*(const float *)(const void *)x);
+        f_store(to, f_mac(part, factor, u->first ? f_set(0) : f_load(to)));
+        x += u->apart, sum += LINE, to += TILE_ROWS;
+    }
 }
 
 /* The sums of one unit are made while those of the one before are scaled. */
@@ -202,12 +185,13 @@ INLINE void multiply_unit(const unit *u, const unit *before, uint32_t digits, bo
 /* Activation rows, the last ones perhaps the same; copied when they do not lie at even distances. */
 typedef struct group {
     const uint8_t *x[GROUP];
+    uint32_t n_x;
     bool even;
 } group;
 
 static group group_of(const void *const *x, uint32_t count)
 {
-    group g = {.even = count > 1};
+    group g = {.n_x = count, .even = count > 1};
     for (uint32_t r = 0; r < GROUP; r++)
         g.x[r] = x[r < count ? r : count - 1];
     for (uint32_t r = 1; r < GROUP; r++)
@@ -228,23 +212,20 @@ static void find_rows(const group *g, uint32_t block, fast_acts copy[GROUP], uni
     u->apart = sizeof *copy;
 }
 
-INLINE void multiply_group(uint32_t digits, bool minima, const uint8_t *panels, uint32_t n_w,
-                           const void *const *x, uint32_t n_x, uint32_t k, float *const *out,
-                           size_t at, lcpu_ahead *ahead, size_t share)
+/* Up to TILE_ROWS rows of weights. */
+INLINE void multiply_tile(uint32_t digits, bool minima, const uint8_t *panels, size_t block_bytes,
+                          const group *g, uint32_t n, uint32_t blocks, lcpu_ahead *ahead,
+                          size_t share, float *to)
 {
     _Alignas(64) fast_sums sums;
     _Alignas(64) fast_acts copies[2][GROUP]; /* the unit before still has its own */
-    uint32_t blocks = k / FAST_COLS, n = (n_w + ROWS - 1) / ROWS;
-    size_t block_bytes = fast_panel_bytes(digits, minima);
-    group g = group_of(x, n_x);
-    unit u = {.out = out, .n_x = n_x}, before = {.n_x = 0};
+    unit u = {.n_x = g->n_x}, before = {.n_x = 0};
     for (uint32_t b = 0; b < blocks; b++) {
-        find_rows(&g, b, copies[b % 2], &u);
+        find_rows(g, b, copies[b % 2], &u);
         u.first = b == 0;
         for (uint32_t p = 0; p < n; p++) {
-            u.panel = panels + (b * n + p) * block_bytes;
-            u.last = p + 1 < n ? ROWS : n_w - p * ROWS;
-            u.at = at + p * ROWS;
+            u.panel = panels + b * block_bytes + p * fast_panel_bytes(digits, minima);
+            u.to = to + p * ROWS;
             multiply_unit(&u, &before, digits, minima, ahead, share, &sums);
             before = u;
         }
@@ -253,18 +234,33 @@ INLINE void multiply_group(uint32_t digits, bool minima, const uint8_t *panels, 
         scale_rows(&before, digits, minima, row, &sums);
 }
 
-INLINE void multiply(uint32_t digits, bool minima, const void *panels, uint32_t n_w,
+static void store_results(const float *from, const group *g, uint32_t n_w, float *const *out,
+                          size_t at)
+{
+    for (uint32_t r = 0; r < g->n_x; r++, from += TILE_ROWS)
+        for (uint32_t o = 0; o < n_w; o += ROWS)
+            f_store_some(out[r] + at + o, n_w - o < ROWS ? n_w - o : ROWS, f_load(from + o));
+}
+
+INLINE void multiply(uint32_t digits, bool minima, const uint8_t *panels, uint32_t n_w,
                      const void *const *x, uint32_t n_x, uint32_t k, float *const *out, size_t at,
                      const uint8_t *next, size_t next_bytes)
 {
-    size_t turns = (size_t)(n_x + GROUP - 1) / GROUP * ((n_w + ROWS - 1) / ROWS) * (k / FAST_COLS) *
-                   FAST_STEPS;
+    _Alignas(64) float results[GROUP * TILE_ROWS]; /* close together, where rows of `out` are not */
+    uint32_t blocks = k / FAST_COLS, n = (n_w + ROWS - 1) / ROWS;
+    size_t bytes = fast_panel_bytes(digits, minima), turns = (n_x + GROUP - 1) / GROUP;
     lcpu_ahead ahead = lcpu_ahead_of(next, next_bytes);
-    size_t share = turns == 0 ? 0 : next_bytes / turns;
+    size_t share = n_x == 0 ? 0 : next_bytes / (turns * n * blocks * FAST_STEPS);
     configure();
-    for (uint32_t i = 0; i < n_x; i += GROUP)
-        multiply_group(digits, minima, panels, n_w, x + i, n_x - i < GROUP ? n_x - i : GROUP, k,
-                       out + i, at, &ahead, share);
+    for (uint32_t i = 0; i < n_x; i += GROUP) {
+        group g = group_of(x + i, n_x - i < GROUP ? n_x - i : GROUP);
+        for (uint32_t o = 0; o < n_w; o += TILE_ROWS) {
+            uint32_t here = n_w - o < TILE_ROWS ? n_w - o : TILE_ROWS;
+            multiply_tile(digits, minima, panels + o / ROWS * bytes, n * bytes, &g,
+                          (here + ROWS - 1) / ROWS, blocks, &ahead, share, results);
+            store_results(results, &g, here, out + i, at + o);
+        }
+    }
     tiles_end();
 }
 
