@@ -123,7 +123,7 @@ int32_t lcpu_qkv(lhost_run *r, const lm_step *step)
         lcpu_product_rows(&j.b.p[i], outs[i]);
     }
     lcpu_next next;
-    j.b.then = lcpu_next_find(r, step, &next);
+    j.b.then = lcpu_next_find(r, step, NULL, &next);
     lcpu_batch_run(&j.b);
     uint32_t width = lhost_width(r, step->out[0]) + j.k_width + j.v_width;
     lcpu_ranges(r, rows, GRAIN / width + 1, place_rows, &j);
@@ -174,7 +174,7 @@ int32_t lcpu_attn_out(lhost_run *r, const lm_step *step)
     lcpu_product_rows(&j.b.p[0], lhost_slot(r, step->out[0]));
     j.b.p[0].addend = residual_of(r, step);
     lcpu_next next;
-    j.b.then = lcpu_next_find(r, step, &next);
+    j.b.then = lcpu_next_find(r, step, NULL, &next);
     lcpu_batch_run(&j.b);
     return LLM_OK;
 }
@@ -237,7 +237,7 @@ int32_t lcpu_ffn(lhost_run *r, const lm_step *step)
     j.down.p[0].addend = residual_of(r, step);
     lcpu_next next;
     j.up.then = &j.down;
-    j.down.then = lcpu_next_find(r, step, &next);
+    j.down.then = lcpu_next_find(r, step, NULL, &next);
     lcpu_batch_run(&j.up);
     lcpu_acts_prepare(r, &j.hidden);
     lcpu_batch_run(&j.down);

@@ -143,7 +143,7 @@ int32_t lcpu_linear(lhost_run *r, const lm_step *step)
     for (uint32_t i = 0; i < n; i++)
         lcpu_product_rows(&j.b.p[i], lhost_slot(r, step[i].out[0]));
     lcpu_next next;
-    j.b.then = lcpu_next_find(r, step + n - 1, &next);
+    j.b.then = lcpu_next_find(r, step + n - 1, NULL, &next);
     lcpu_batch_run(&j.b);
     return LLM_OK;
 }
@@ -213,6 +213,8 @@ int32_t lcpu_linear_expert(lhost_run *r, const lm_step *step)
     for (uint32_t i = 0; i < n; i++)
         group_places(&j.b.p[i], lhost_slot(r, step->in[1]), step, places,
                      lhost_slot(r, step[i].out[0]));
+    lcpu_next next;
+    j.b.then = lcpu_next_find(r, step + n - 1, &j.b.p[0], &next);
     lcpu_batch_run(&j.b);
     return LLM_OK;
 }

@@ -123,7 +123,9 @@ typedef struct lcpu_next {
     lcpu_group all;
 } lcpu_next;
 
-/* What the first of the later steps multiplies; NULL when that is not known, or with many rows. */
-const lcpu_batch *lcpu_next_find(const lhost_run *r, const lm_step *step, lcpu_next *next);
+/* What the first of the later steps multiplies; NULL when that is not known, or with many rows.
+ * `chosen` has the experts that this step uses, for a later one may use the same; NULL: none. */
+const lcpu_batch *lcpu_next_find(const lhost_run *r, const lm_step *step,
+                                 const lcpu_product *chosen, lcpu_next *next);
 
 #endif
