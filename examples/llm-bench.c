@@ -252,7 +252,8 @@ int main(int argc, char **argv)
     options o = parse(argc, argv);
     tool_model m;
     llm_session *session;
-    llm_engine_params shape = {.struct_size = sizeof shape, .flags = LLM_ENGINE_NO_SHARING};
+    llm_engine_params shape = {
+        .struct_size = sizeof shape, .cache_type = o.compute.cache, .flags = LLM_ENGINE_NO_SHARING};
     if (o.compute.context == 0)
         o.compute.context = o.depth + o.prompt + o.tokens + 8;
     tool_open(o.model, &o.compute, &shape, &m);
