@@ -18,13 +18,6 @@
 
 /* --- planning --------------------------------------------------------------------------------- */
 
-/* BF16 products of matrix registers take floats as they are. */
-static bool may_turn(const lcpu_kernels *k, const lm_format *format)
-{
-    bool apart = format->id == LM_BF16 && k->bf16_rows != 0;
-    return k->turned.from != 0 && lcpu_int8_of(k, format) == NULL && !apart;
-}
-
 uint32_t lcpu_acts_wanted(const lcpu_plan *plan, const lm_format *format, uint32_t groups)
 {
     const lcpu_kernels *k = &plan->d->k;
@@ -32,7 +25,9 @@ uint32_t lcpu_acts_wanted(const lcpu_plan *plan, const lm_format *format, uint32
         return groups > 1 ? LCPU_ACTS_FAST | LCPU_ACTS_BLOCKS : LCPU_ACTS_FAST;
     if (lcpu_int8_of(k, format) != NULL)
         return LCPU_ACTS_BLOCKS;
-    return may_turn(k, format) ? LCPU_ACTS_TURNED : 0;
+    if (lcpu_bf16_of(k, format) != NULL)
+        return LCPU_ACTS_BF16;
+    return k->turned.from != 0 ? LCPU_ACTS_TURNED : 0;
 }
 
 /* One piece of memory, for few rows and for many. */
@@ -58,6 +53,10 @@ void lcpu_acts_carve(lcpu_acts *a, const lcpu_device *d, uint32_t rows, uint32_t
     }
     if ((wanted & LCPU_ACTS_FAST) != 0)
         carve_fast(a, &d->k, c);
+    if ((wanted & LCPU_ACTS_BF16) != 0) {
+        a->bf16_bytes = d->k.bf16.row_bytes(cols);
+        a->bf16 = lcpu_take(c, rows * a->bf16_bytes);
+    }
     if ((wanted & LCPU_ACTS_TURNED) != 0 && rows >= d->k.turned.from) {
         a->turned_values = LCPU_TURNED_ROW(cols) + PANEL_GAP;
         a->turned = lcpu_take(c, rows * a->turned_values * sizeof *a->turned);
@@ -69,30 +68,28 @@ void lcpu_acts_carve(lcpu_acts *a, const lcpu_device *d, uint32_t rows, uint32_t
 }
 
 /* What `rows` of weights take unpacked. */
-static size_t panel_bytes(const lcpu_device *d, const lcpu_product *p, uint32_t rows)
+static size_t panel_bytes(const lcpu_product *p, uint32_t rows)
 {
-    if (p->half_rows != 0)
-        return 0;
-    if (p->int8 == NULL) {
+    if (p->packed == NULL) {
         size_t plain = rows * (p->cols + (size_t)PANEL_GAP);
         size_t turned = (rows + 15) / 16 * LCPU_TURNED_PANEL(p->cols);
         return (turned > plain ? turned : plain) * sizeof(float);
     }
-    uint32_t panels = (rows + d->k.int8.panel_rows - 1) / d->k.int8.panel_rows;
-    uint32_t column_bytes = p->int8->column_bytes;
+    uint32_t panels = (rows + p->family->panel_rows - 1) / p->family->panel_rows;
+    uint32_t column_bytes = p->packed->column_bytes;
     if (p->fast != NULL && p->fast->column_bytes > column_bytes)
         column_bytes = p->fast->column_bytes;
-    return panels * (size_t)column_bytes * (p->cols / 32);
+    return panels * (size_t)column_bytes * ((p->cols + 31) / 32);
 }
 
 /* Parts of the rows that kernels like, in whole `step`s, as far as they fit the cache. */
-static void size_parts(const lcpu_device *d, lcpu_product *p, uint32_t rows, uint32_t step)
+static void size_parts(lcpu_product *p, uint32_t rows, uint32_t step)
 {
     size_t most = p->fast != NULL ? FAST_BYTES : PANEL_BYTES;
-    while (rows > step && panel_bytes(d, p, rows) > most)
+    while (rows > step && panel_bytes(p, rows) > most)
         rows -= step;
     p->part_rows = rows;
-    p->panel_bytes = panel_bytes(d, p, rows);
+    p->panel_bytes = panel_bytes(p, rows);
     p->task_rows = rows > TILE_ROWS ? rows : TILE_ROWS / rows * rows;
 }
 
@@ -100,11 +97,9 @@ static void size_parts(const lcpu_device *d, lcpu_product *p, uint32_t rows, uin
  * small. */
 static uint32_t tile_rows(const lcpu_device *d, const lcpu_product *p)
 {
-    uint32_t most = p->int8 != NULL ? d->k.int8.tile_rows : FLOAT_ROWS;
+    uint32_t most = p->packed != NULL ? p->family->tile_rows : FLOAT_ROWS;
     if (p->fast != NULL)
         most = d->k.fast.tile_rows;
-    if (p->half_rows != 0)
-        most = p->half_rows;
     if (!p->few || most < TILE_ROWS)
         return most;
     uint32_t rows = TILE_ROWS;
@@ -118,17 +113,16 @@ static void choose_half(const lcpu_kernels *k, const lm_format *format, lcpu_pro
     const struct {
         uint32_t id;
         lcpu_half_fn matmul;
-        uint32_t most, rows;
+        uint32_t most;
     } table[] = {
-        {LM_F16, k->f16_matmul, k->f16_most, 0},
-        {LM_BF16, k->bf16_matmul, k->bf16_most, k->bf16_rows},
-        {LM_F8_E4M3, k->f8_e4m3_matmul, k->f8_e4m3_most, 0},
+        {LM_F16, k->f16_matmul, k->f16_most},
+        {LM_BF16, k->bf16_matmul, k->bf16_most},
+        {LM_F8_E4M3, k->f8_e4m3_matmul, k->f8_e4m3_most},
     };
     for (size_t i = 0; i < sizeof table / sizeof table[0]; i++)
         if (table[i].id == format->id) {
             p->half = table[i].matmul;
             p->half_most = table[i].most;
-            p->half_rows = table[i].rows;
         }
 }
 
@@ -136,14 +130,19 @@ void lcpu_batch_add(lcpu_batch *b, const lm_format *format, uint32_t cols, uint3
                     uint32_t groups, lcpu_carve *c)
 {
     lcpu_product *p = &b->p[b->n++];
-    *p = (lcpu_product){.int8 = lcpu_int8_of(&b->d->k, format),
-                        .fast = b->fast ? lcpu_fast_of(&b->d->k, format) : NULL,
-                        .decode = lcpu_decoder_of(&b->d->k, format),
+    const lcpu_kernels *k = &b->d->k;
+    bool bf16 = lcpu_bf16_of(k, format) != NULL;
+    const lcpu_int8 *family = bf16 ? &k->bf16 : &k->int8;
+    *p = (lcpu_product){.packed = bf16 ? lcpu_bf16_of(k, format) : lcpu_int8_of(k, format),
+                        .family = family,
+                        .bf16 = bf16,
+                        .fast = b->fast ? lcpu_fast_of(k, format) : NULL,
+                        .decode = lcpu_decoder_of(k, format),
                         .cols = cols,
                         .row_bytes = cols / format->block * (size_t)format->bytes,
-                        .few = places <= (groups > 1 ? FEW_PLACES : b->d->k.int8.direct_max)};
-    choose_half(&b->d->k, format, p);
-    size_parts(b->d, p, tile_rows(b->d, p), p->int8 != NULL ? b->d->k.int8.panel_rows : FLOAT_STEP);
+                        .few = places <= (groups > 1 ? FEW_PLACES : family->direct_max)};
+    choose_half(k, format, p);
+    size_parts(p, tile_rows(b->d, p), p->packed != NULL ? family->panel_rows : FLOAT_STEP);
     p->x = lcpu_take(c, places * sizeof *p->x);
     p->out = lcpu_take(c, places * sizeof *p->out);
     p->groups = lcpu_take(c, groups * sizeof *p->groups);
@@ -159,11 +158,11 @@ static void plan_pair(lcpu_batch *b)
             wanted += step;
         while (b->p[i].few && wanted > PAIR_ROWS && wanted * b->p[i].row_bytes > FEW_BYTES)
             wanted -= PAIR_ROWS;
-        size_parts(b->d, &b->p[i], wanted, PAIR_ROWS);
+        size_parts(&b->p[i], wanted, PAIR_ROWS);
         rows = rows == 0 || b->p[i].part_rows < rows ? b->p[i].part_rows : rows;
     }
     for (uint32_t i = 0; i < b->n; i++)
-        size_parts(b->d, &b->p[i], rows, PAIR_ROWS);
+        size_parts(&b->p[i], rows, PAIR_ROWS);
     b->tile_bytes = (size_t)b->n * PAIR_PLACES * rows * sizeof(float);
 }
 
@@ -196,9 +195,11 @@ void lcpu_product_bind(const lhost_run *r, const lm_linear *l, const lcpu_acts *
 
 const void *lcpu_product_x(const lcpu_product *p, size_t row)
 {
-    if (p->int8 != NULL && p->acts->blocks == NULL)
+    if (p->packed != NULL && p->bf16)
+        return p->acts->bf16 + row * p->acts->bf16_bytes;
+    if (p->packed != NULL && p->acts->blocks == NULL)
         return p->acts->fast + row * p->acts->fast_bytes;
-    if (p->int8 != NULL)
+    if (p->packed != NULL)
         return p->acts->blocks + row * p->acts->row_bytes;
     return p->acts->in + row * p->acts->cols;
 }
@@ -232,13 +233,16 @@ static void prepare_rows(void *arg, size_t first, size_t end)
             p->k->turned.row(x, a->cols, a->turned + i * a->turned_values);
         if (a->fast != NULL)
             p->k->fast.quantise(x, a->cols, a->fast + i * a->fast_bytes);
+        if (a->bf16 != NULL)
+            p->k->bf16.quantise(x, a->cols, a->bf16 + i * a->bf16_bytes);
     }
 }
 
 void lcpu_acts_prepare(lhost_run *r, const lcpu_acts *a)
 {
     preparing p = {a, &lcpu_of(r)->k};
-    if (a->in != NULL && (a->blocks != NULL || a->turned != NULL || a->fast != NULL))
+    bool wanted = a->blocks != NULL || a->turned != NULL || a->fast != NULL || a->bf16 != NULL;
+    if (a->in != NULL && wanted)
         lcpu_ranges(r, a->n, GRAIN / a->cols + 1, prepare_rows, &p);
 }
 
@@ -258,7 +262,7 @@ typedef struct part {
 /* Many rows in f32. */
 static bool turned(const part *t)
 {
-    return t->p->int8 == NULL && t->p->half_rows == 0 && t->p->acts->turned != NULL &&
+    return t->p->packed == NULL && t->p->acts->turned != NULL &&
            t->g->count >= t->b->d->k.turned.from;
 }
 
@@ -272,8 +276,8 @@ static bool in_place(const part *t)
 {
     if (turned(t))
         return false;
-    if (t->p->int8 != NULL)
-        return t->p->int8->direct != NULL && t->g->count <= t->b->d->k.int8.direct_max;
+    if (t->p->packed != NULL)
+        return t->p->packed->direct != NULL && t->g->count <= t->p->family->direct_max;
     return t->p->direct || (t->p->half != NULL && t->g->count <= t->p->half_most);
 }
 
@@ -298,8 +302,8 @@ static void unpack(const part *t, uint32_t first, uint32_t count)
     const lm_weight *w = t->p->w;
     const uint8_t *from = lhost_weight_row(w, t->g->matrix, first);
     size_t stride = w->cols + (size_t)PANEL_GAP;
-    if (t->p->int8 != NULL) {
-        const lcpu_int8_format *f = is_fast(t) ? t->p->fast : t->p->int8;
+    if (t->p->packed != NULL) {
+        const lcpu_int8_format *f = is_fast(t) ? t->p->fast : t->p->packed;
         f->unpack(from, w->row_bytes, count, w->cols, t->panel);
         return;
     }
@@ -356,8 +360,8 @@ static void multiply_unpacked(const part *t, uint32_t count, const void *const *
         multiply_fast(t, count, x, n, out, at);
         return;
     }
-    if (t->p->int8 != NULL) {
-        const lcpu_int8_format *f = is_fast(t) ? t->p->fast : t->p->int8;
+    if (t->p->packed != NULL) {
+        const lcpu_int8_format *f = is_fast(t) ? t->p->fast : t->p->packed;
         size_t all = t->next == NULL ? 0 : t->count * t->p->w->row_bytes;
         size_t from = all * t->done / t->g->count, end = all * (t->done + n) / t->g->count;
         f->matmul(t->panel, count, x, n, t->p->cols, out, at,
@@ -373,8 +377,8 @@ static void multiply_in_place(const part *t, const void *const *x, uint32_t n, f
     const lm_weight *w = t->p->w;
     const uint8_t *from = lhost_weight_row(w, t->g->matrix, t->first);
     const float *const *floats = (const float *const *)x;
-    if (t->p->int8 != NULL)
-        t->p->int8->direct(from, w->row_bytes, t->count, x, n, w->cols, out, at, t->next);
+    if (t->p->packed != NULL)
+        t->p->packed->direct(from, w->row_bytes, t->count, x, n, w->cols, out, at, t->next);
     else if (t->p->direct)
         t->b->d->k.f32_matmul((const float *)(const void *)from, w->cols, t->count, floats, n,
                               w->cols, out, at);
@@ -385,7 +389,7 @@ static void multiply_in_place(const part *t, const void *const *x, uint32_t n, f
 /* For one row of activations weights are used up while they are in the first cache. */
 static void multiply_in_pieces(const part *t, const void *const *x, float *const *out, size_t at)
 {
-    uint32_t step = t->p->int8 != NULL ? t->b->d->k.int8.panel_rows : 1;
+    uint32_t step = t->p->packed != NULL ? t->p->family->panel_rows : 1;
     part piece = *t;
     piece.next = NULL;
     for (uint32_t i = 0; i < t->count; i += step) {

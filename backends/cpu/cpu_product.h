@@ -12,6 +12,7 @@
 #define LCPU_ACTS_BLOCKS 1u
 #define LCPU_ACTS_TURNED 2u
 #define LCPU_ACTS_FAST   4u
+#define LCPU_ACTS_BF16   8u /* rows rounded to it */
 
 /* Activations as kernels take them. */
 typedef struct lcpu_acts {
@@ -23,6 +24,8 @@ typedef struct lcpu_acts {
     size_t turned_values;
     uint8_t *fast; /* [n, fast_bytes], or NULL */
     size_t fast_bytes;
+    uint8_t *bf16; /* [n, bf16_bytes], or NULL */
+    size_t bf16_bytes;
 } lcpu_acts;
 
 /* Places [first, first + count) go to one matrix. */
@@ -34,11 +37,12 @@ typedef struct lcpu_group {
 typedef struct lcpu_product {
     const lm_weight *w;
     const lcpu_acts *acts;
-    const lcpu_int8_format *int8; /* NULL: f32 */
-    const lcpu_int8_format *fast; /* for groups with many places, or NULL */
-    lcpu_half_fn half;            /* of weights of 16 or 8 bits, or NULL */
-    uint32_t half_most;           /* activation rows up to which it is used */
-    uint32_t half_rows;           /* of weights that it wants at once, never unpacked; 0: any */
+    const lcpu_int8_format *packed; /* NULL: f32 */
+    const lcpu_int8 *family;        /* of that */
+    bool bf16;                      /* or int8 */
+    const lcpu_int8_format *fast;   /* for groups with many places, or NULL */
+    lcpu_half_fn half;              /* of weights of 16 or 8 bits, or NULL */
+    uint32_t half_most;             /* activation rows up to which it is used */
     lcpu_decode_fn decode;
     bool direct; /* f32 weights used where they lie */
     const float *bias;

@@ -257,11 +257,13 @@ static double measure(const lcpu_kernels *k, const lm_format *f, bool fast, uint
     j.family = j.int8 != NULL ? &k->fast : &k->int8;
     if (j.int8 == NULL)
         j.int8 = lcpu_int8_of(k, f);
+    if (lcpu_bf16_of(k, f) != NULL) {
+        j.int8 = lcpu_bf16_of(k, f);
+        j.family = &k->bf16;
+    }
     choose_half(&j);
     j.stride = j.cols / f->block * f->bytes;
     j.tile = j.int8 != NULL ? j.family->tile_rows : 16;
-    if (f->id == LM_BF16 && k->bf16_rows != 0)
-        j.tile = k->bf16_rows;
     j.rows = n_x == 1 ? (uint32_t)(BUFFER_BYTES / j.stride) : 1008;
     prepare(&j, buffer);
     double took = time_of(&j);

@@ -72,6 +72,11 @@ const lcpu_int8_format *lcpu_fast_of(const lcpu_kernels *k, const lm_format *for
     return find(&k->fast, format);
 }
 
+const lcpu_int8_format *lcpu_bf16_of(const lcpu_kernels *k, const lm_format *format)
+{
+    return find(&k->bf16, format);
+}
+
 lcpu_decode_fn lcpu_decoder_of(const lcpu_kernels *k, const lm_format *format)
 {
     if (format->id == LM_F16)

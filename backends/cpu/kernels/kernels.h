@@ -53,8 +53,8 @@ typedef void (*lcpu_panels_fn)(const void *panels, uint32_t n_w, const void *con
                                uint32_t k, float *const *out, size_t at, const uint8_t *next,
                                size_t next_bytes);
 
-/* A format of the int8 family: `k` is a multiple of 32, `from` are rows of the file, `stride` bytes
- * apart. Rows of weights are unpacked into panels of `panel_rows` (see lcpu_int8) that lie one
+/* A format of the int8 family, or one multiplied alike: `k` is a multiple of 32 but of BF16,
+ * `from` are rows of the file, `stride` bytes apart. Rows of weights are unpacked into panels of `panel_rows` (see lcpu_int8) that lie one
  * behind the other. */
 typedef struct lcpu_int8_format {
     uint32_t id;           /* of the storage format */
@@ -145,10 +145,10 @@ typedef struct lcpu_kernels {
     /* NULL: decode first. Used up to so many activation rows. */
     lcpu_half_fn f16_matmul, bf16_matmul, f8_e4m3_matmul;
     uint32_t f16_most, bf16_most, f8_e4m3_most;
-    uint32_t bf16_rows; /* of weights that bf16_matmul wants at once; 0: any number */
     lcpu_int8 int8;
     lcpu_int8 fast;     /* of fast numerics, with other values; perhaps without formats */
     uint32_t fast_from; /* activation rows from which on it pays */
+    lcpu_int8 bf16; /* in matrix registers, of activations in BF16; perhaps without its format */
     /* Sixteen rows of `stride` values, a multiple of 16, to columns 64 values apart. */
     void (*attn_keys)(const float *rows, uint32_t stride, float *to);
     void (*attn_scores)(const lcpu_attn_tile *t); /* scaled products */
@@ -173,6 +173,8 @@ void lcpu_kernels_init(lcpu_kernels *k, uint64_t features);
 const lcpu_int8_format *lcpu_int8_of(const lcpu_kernels *k, const lm_format *format);
 /* NULL: the format has no fast products. */
 const lcpu_int8_format *lcpu_fast_of(const lcpu_kernels *k, const lm_format *format);
+/* NULL: there are no matrix registers for it, or it is another format. */
+const lcpu_int8_format *lcpu_bf16_of(const lcpu_kernels *k, const lm_format *format);
 /* The decoder of a format: a kernel, or the format's own. */
 lcpu_decode_fn lcpu_decoder_of(const lcpu_kernels *k, const lm_format *format);
 /* NULL: decode first. */
