@@ -4,6 +4,7 @@
  * are tasks of their own and combined afterwards, in the same order and arithmetic. */
 #include "backends/common/host_rotate.h"
 #include "backends/cpu/cpu.h"
+#include "base/half.h"
 
 #include <math.h>
 #include <string.h>
@@ -11,6 +12,7 @@
 #define TILE          LCPU_ATTN_SLOTS
 #define GROUP         16u /* slots decoded together: none crosses the border of a page */
 #define MOST          LCPU_ATTN_QUERIES
+#define MATRIX        LCPU_ATTN_MATRIX
 #define FEW           8u /* queries that use keys and values where they lie */
 #define SPLIT         512u
 #define MOST_AHEAD    4u    /* tiles */
@@ -24,10 +26,11 @@ typedef struct block {
 
 /* One worker's arrays; a query is one row and head of the block. */
 typedef struct desk {
-    float *rows;          /* [GROUP, k_stride] keys as they come */
-    float *keys, *values; /* [k_stride, TILE], [TILE, v_stride] */
-    float *scores;        /* [MOST, TILE] */
-    float *queries;       /* [queries, k_dim]: near each other, whatever the width of a row */
+    float *rows;          /* [2 * GROUP, k_stride or v_stride] as they come */
+    float *keys, *values; /* [k_stride, TILE], [TILE, v_stride]; or operands as large */
+    float *scores;        /* [MATRIX, TILE] */
+    float *queries;       /* [queries, k_dim]: near each other, whatever the width of a row;
+                           * or operands as large */
     const float **query;  /* [queries] */
     uint32_t *row;        /* [queries] of the run */
     uint64_t *visible;    /* [queries] of the tile */
@@ -47,6 +50,7 @@ typedef struct job {
     uint32_t k_stride, v_stride; /* of decoded rows */
     uint32_t block_rows, queries;
     const lcpu_attn_direct *direct[2]; /* for keys and for values; both or none */
+    const lcpu_attn_matrix *matrix;    /* or NULL */
     bool rotated[2];                   /* keys, values */
     block *blocks;
     uint32_t n_blocks;
@@ -58,14 +62,19 @@ typedef struct job {
 
 /* --- scratch ---------------------------------------------------------------------------------- */
 
+static uint32_t whole_lanes(uint32_t dim)
+{
+    return (dim + 15) / 16 * 16;
+}
+
 static desk carve_desk(const job *j, lcpu_carve *c)
 {
-    uint64_t q = j->queries, k = j->k_stride, v = j->v_stride, f = sizeof(float);
+    uint64_t q = whole_lanes(j->queries), k = j->k_stride, v = j->v_stride, f = sizeof(float);
     desk d;
-    d.rows = lcpu_take(c, GROUP * k * f);
+    d.rows = lcpu_take(c, 2 * GROUP * (k > v ? k : v) * f);
     d.keys = lcpu_take(c, TILE * k * f);
     d.values = lcpu_take(c, TILE * v * f);
-    d.scores = lcpu_take(c, MOST * TILE * f);
+    d.scores = lcpu_take(c, MATRIX * TILE * f);
     d.queries = lcpu_take(c, q * j->a->k_dim * f);
     d.query = lcpu_take(c, q * sizeof *d.query);
     d.row = lcpu_take(c, q * sizeof *d.row);
@@ -78,11 +87,6 @@ static desk carve_desk(const job *j, lcpu_carve *c)
     d.all_l = lcpu_take(c, q * f);
     d.all_o = lcpu_take(c, q * v * f);
     return d;
-}
-
-static uint32_t whole_lanes(uint32_t dim)
-{
-    return (dim + 15) / 16 * 16;
 }
 
 static void carve(job *j, uint32_t rows, uint32_t context, lcpu_carve *c)
@@ -254,18 +258,98 @@ static void walk_loaded(const job *j, const desk *d, const lhost_view *view, lcp
     }
 }
 
+/* --- with matrix registers -------------------------------------------------------------------- */
+
+static bool by_matrix(const job *j, uint32_t n)
+{
+    return j->matrix != NULL && n > GROUP;
+}
+
+static void load_keys(const job *j, const desk *d, const lhost_view *view, uint32_t head,
+                      uint32_t tile, uint64_t mask)
+{
+    for (uint32_t k = 0; k < TILE; k += GROUP) {
+        load_group(j, view, 0, head, tile * TILE + k, (uint32_t)(mask >> k) & 0xffffu, j->k_stride,
+                   d->rows);
+        j->matrix->keys(d->rows, j->k_stride, k / GROUP, (uint8_t *)d->keys);
+    }
+}
+
+/* Also whether those in `mask` are finite; the others are zeros. */
+static bool load_values(const job *j, const desk *d, const lhost_view *view, uint32_t head,
+                        uint32_t tile, uint64_t mask)
+{
+    uint32_t wrong = 0;
+    size_t half = (size_t)GROUP * j->v_stride;
+    for (uint32_t k = 0; k < TILE; k += GROUP) {
+        load_group(j, view, 1, head, tile * TILE + k, (uint32_t)(mask >> k) & 0xffffu, j->v_stride,
+                   d->rows + k / GROUP % 2 * half);
+        if (k / GROUP % 2 == 0)
+            continue;
+        for (size_t i = 0; i < 2 * half; i++)
+            wrong |= (lm_f32_bits(d->rows[i]) & 0x7f800000u) == 0x7f800000u;
+        j->matrix->values(d->rows, j->v_stride, k / (2 * GROUP), (uint8_t *)d->values);
+    }
+    return wrong == 0;
+}
+
+/* Queries [q, q + n) of the block against the operands on the desk. */
+static void walk_operands(const job *j, const desk *d, lcpu_attn_tile t, uint32_t q, uint32_t n,
+                          uint32_t tile)
+{
+    size_t group = (size_t)GROUP * j->a->k_dim * sizeof(float);
+    t.n = n;
+    t.q_parts = (const uint8_t *)d->queries + q / GROUP * group + q % GROUP * 64;
+    walk_queries(j, d, t, q, tile, j->matrix->scores, j->matrix->mix);
+}
+
+/* What a query does not see must not be multiplied by zero where it is not finite: then each goes
+ * alone, with zeros in place of what it does not see. */
+static void walk_alone(const job *j, const desk *d, const lhost_view *view, uint32_t head,
+                       lcpu_attn_tile t, uint32_t n, uint32_t tile)
+{
+    j->matrix->shape(1);
+    for (uint32_t q = 0; q < n; q++) {
+        load_values(j, d, view, head, tile, d->visible[q]);
+        walk_operands(j, d, t, q, 1, tile);
+    }
+    j->matrix->shape(GROUP);
+}
+
+static void walk_matrix(const job *j, const desk *d, const lhost_view *view, uint32_t head,
+                        lcpu_attn_tile t, uint32_t n, uint32_t tile, uint64_t any, uint64_t all)
+{
+    const lhost_part *parts = view->member->parts;
+    load_keys(j, d, view, head, tile, any);
+    if (!load_values(j, d, view, head, tile, any) && any != all) {
+        walk_alone(j, d, view, head, t, n, tile);
+        return;
+    }
+    for (uint32_t q = 0; q < n; q += MATRIX) {
+        uint32_t end = n - q < MATRIX ? n : q + MATRIX;
+        fetch_rows(t.next, &parts[0], q * TILE / n, end * TILE / n);
+        fetch_rows(t.next + TILE / GROUP, &parts[1], q * TILE / n, end * TILE / n);
+        walk_operands(j, d, t, q, end - q, tile);
+    }
+}
+
+/* --- a tile ----------------------------------------------------------------------------------- */
+
 static void walk_tile(const job *j, const desk *d, const lhost_view *view, uint32_t head,
                       uint32_t n, uint32_t tile)
 {
-    uint64_t any = 0;
+    uint64_t any = 0, all = UINT64_MAX;
     for (uint32_t q = 0; q < n; q++) {
         d->visible[q] = q % j->shared != 0 ? d->visible[q - 1] : visible_mask(j, d->row[q], tile);
         any |= d->visible[q];
+        all &= d->visible[q];
     }
     if (any == 0)
         return;
     lcpu_attn_tile t = {.keys = d->keys,
                         .values = d->values,
+                        .k_parts = (const uint8_t *)d->keys,
+                        .v_parts = (const uint8_t *)d->values,
                         .k_dim = j->a->k_dim,
                         .v_stride = j->v_stride,
                         .scale = j->a->scale,
@@ -273,6 +357,10 @@ static void walk_tile(const job *j, const desk *d, const lhost_view *view, uint3
                         .scores = d->scores};
     find_rows(view, 0, head, tile, &t.k_rows, t.next);
     find_rows(view, 1, head, tile, &t.v_rows, t.next + TILE / GROUP);
+    if (by_matrix(j, n)) {
+        walk_matrix(j, d, view, head, t, n, tile, any, all);
+        return;
+    }
     if (n <= FEW && any == UINT64_MAX && j->direct[0] != NULL) {
         walk_queries(j, d, t, 0, tile, j->direct[0]->scores, j->direct[1]->mix);
         return;
@@ -293,8 +381,12 @@ static void walk_split(const job *j, const desk *d, const block *b, uint32_t hea
     memset(d->o, 0, (size_t)n * j->v_stride * sizeof *d->o);
     lhost_view view = lhost_view_of(j->r, j->a->cache, j->r->run->row_seq[d->row[0]]);
     uint32_t last = split * (SPLIT / TILE) + SPLIT / TILE;
+    if (by_matrix(j, n))
+        j->matrix->shape(GROUP);
     for (uint32_t tile = split * (SPLIT / TILE); tile < last && tile * TILE < end; tile++)
         walk_tile(j, d, &view, head, n, tile);
+    if (by_matrix(j, n))
+        j->matrix->shape(0);
     for (uint32_t q = 0; q < n; q++)
         d->l[q] = j->d->k.sum(d->l + (size_t)q * 16, 16);
 }
@@ -355,12 +447,16 @@ static desk prepare(const job *j, const block *b, uint32_t head, uint32_t worker
 {
     lcpu_carve c = {j->desks + worker * j->desk_bytes, 0};
     desk d = carve_desk(j, &c);
-    for (uint32_t q = 0; q < b->count * j->shared; q++) {
+    uint32_t n = b->count * j->shared;
+    for (uint32_t q = 0; q < n; q++) {
         uint32_t i = b->first + q / j->shared, h = head * j->shared + q % j->shared;
         const float *from = j->in + ((size_t)i * j->a->heads + h) * j->a->k_dim;
-        d.query[q] = memcpy(d.queries + (size_t)q * j->a->k_dim, from, j->a->k_dim * sizeof *from);
+        float *own = d.queries + (size_t)q * j->a->k_dim;
+        d.query[q] = memcpy(by_matrix(j, n) ? d.rows : own, from, j->a->k_dim * sizeof *from);
         if (j->rotated[0])
-            lhost_rotate(d.queries + (size_t)q * j->a->k_dim, j->a->k_dim);
+            lhost_rotate(by_matrix(j, n) ? d.rows : own, j->a->k_dim);
+        if (by_matrix(j, n))
+            j->matrix->query(d.rows, j->a->k_dim, j->a->scale, q, (uint8_t *)d.queries);
         d.row[q] = lhost_run_row(j->r, j->slot, i);
         d.slope[q] = (float)lm_alibi_slope(j->a, h);
     }
@@ -457,6 +553,9 @@ static void find_types(job *j)
     }
     if (j->direct[0] == NULL || j->direct[1] == NULL)
         j->direct[0] = j->direct[1] = NULL;
+    bool can = j->d->k.attn_matrix.mix != NULL && parts[0].dim % 32 == 0 && parts[1].dim % 32 == 0;
+    j->matrix =
+        can && j->r->program->bounds.numerics == LM_NUMERICS_FAST ? &j->d->k.attn_matrix : NULL;
 }
 
 void lcpu_attn_into(lhost_run *r, const lm_attn *a, uint32_t slot, float *out, void *scratch)

@@ -1,6 +1,6 @@
 /* bench_attn.c - measures the attention step of the CPU backend on a cache of its own: rows of a
  * prompt by operations per second, single rows by bytes of keys and values per second, for the
- * cache types given (all without any). Time is the wall's: nothing else should run. */
+ * cache types given (all without any); with the word "fast" in fast numerics. Time is the wall's: nothing else should run. */
 #include "backend/registry.h"
 #include "support/support.h"
 
@@ -21,7 +21,7 @@ typedef struct bench {
     lm_queue *queue;
     lm_cache *caches[1];
     lm_program *program;
-    uint32_t heads, kv_heads, dim;
+    uint32_t heads, kv_heads, dim, numerics;
     uint32_t in[LAYERS], out[LAYERS], entries[LAYERS];
 } bench;
 
@@ -108,7 +108,7 @@ static void open_bench(bench *b, const lm_format *format, uint32_t threads)
                                .caches = b->caches,
                                .limits = {ROWS, ROWS, 1},
                                .context = DEPTH + ROWS,
-                               .numerics = LM_NUMERICS_EXACT,
+                               .numerics = b->numerics,
                                .fused = true};
     assert_ok(b->backend->open(&host, 0, &b->device));
     assert_ok(b->backend->queue_create(b->device, &b->queue));
@@ -178,9 +178,9 @@ static double time_of(bench *b, uint32_t rows)
 }
 
 static void measure(const lm_format *format, uint32_t heads, uint32_t kv_heads, uint32_t dim,
-                    uint32_t threads)
+                    uint32_t threads, uint32_t numerics)
 {
-    bench b = {.heads = heads, .kv_heads = kv_heads, .dim = dim};
+    bench b = {.heads = heads, .kv_heads = kv_heads, .dim = dim, .numerics = numerics};
     uint64_t head;
     open_bench(&b, format, threads);
     lm_format_row_bytes(format, dim, &head);
@@ -195,14 +195,17 @@ static void measure(const lm_format *format, uint32_t heads, uint32_t kv_heads, 
 int main(int argc, char **argv)
 {
     static const uint32_t types[] = {LM_F16, LM_Q8_0, LM_E4M3, LM_BF16, LM_F32};
+    bool fast = argc > 1 && strcmp(argv[argc - 1], "fast") == 0;
+    uint32_t numerics = fast ? LM_NUMERICS_FAST : LM_NUMERICS_EXACT;
+    argc -= fast;
     for (size_t i = 0; i < sizeof types / sizeof types[0]; i++) {
         const lm_format *format = lm_format_by_id(types[i]);
         bool wanted = argc < 2;
         for (int k = 1; k < argc; k++)
             wanted = wanted || strcmp(argv[k], format->name) == 0;
         for (uint32_t threads = 1; wanted && threads <= 2; threads++) {
-            measure(format, 32, 8, 64, threads);
-            measure(format, 24, 8, 128, threads);
+            measure(format, 32, 8, 64, threads, numerics);
+            measure(format, 24, 8, 128, threads, numerics);
         }
     }
     return 0;

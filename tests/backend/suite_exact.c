@@ -187,7 +187,13 @@ static void nan_stays(void **state)
     rig clean, spoiled;
     rig_model_init(&m, 23);
     c->build(&m, c->variant);
-    rig_options o = {.backend = suite_backend, .max_rows = 128, .threads = 2, .fast = suite_fast};
+    uint32_t format = has_team() && suite_fast ? LM_F16 : LM_F32;
+    rig_options o = {.backend = suite_backend,
+                     .max_rows = 128,
+                     .threads = 2,
+                     .fast = suite_fast,
+                     .k_format = format,
+                     .v_format = format};
     rig_open(&clean, &m, &o);
     rig_feed(&clean, lengths, 128, true);
     m.nan_seq = 0;

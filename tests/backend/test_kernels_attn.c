@@ -393,6 +393,108 @@ static void straight_is_decoded(void **state)
     }
 }
 
+/* --- matrix registers -------------------------------------------------------------------------- */
+
+enum { M = LCPU_ATTN_MATRIX, BOTH = 4 };
+
+/* Operands of a tile, and what comes of them. */
+typedef struct operands {
+    _Alignas(64) uint8_t q[M * STRIDE * BOTH];
+    _Alignas(64) uint8_t k[S * STRIDE * BOTH];
+    _Alignas(64) uint8_t v[S * STRIDE * BOTH];
+    float queries[M * STRIDE], keys[S * STRIDE], values[S * STRIDE];
+    _Alignas(64) float scores[M * S];
+    float m[M], l[M * 16], o[M * STRIDE];
+    uint64_t visible[M];
+} operands;
+
+static void fill_operands(const lcpu_attn_matrix *a, uint32_t dim, operands *t)
+{
+    numbers(t->queries, (size_t)M * dim, NORMAL, dim + 1);
+    numbers(t->keys, (size_t)S * dim, NORMAL, dim + 2);
+    numbers(t->values, (size_t)S * dim, NORMAL, dim + 3);
+    for (uint32_t q = 0; q < M; q++) {
+        a->query(t->queries + (size_t)q * dim, dim, 0.1f, q, t->q);
+        t->visible[q] = q % 11 == 3 ? 0 : q < 9 ? UINT64_MAX : UINT64_MAX >> q;
+        t->m[q] = q % 3 == 0 ? -INFINITY : 0.25f;
+    }
+    for (uint32_t i = 0; i < S; i += 16)
+        a->keys(t->keys + (size_t)i * dim, dim, i / 16, t->k);
+    for (uint32_t i = 0; i < S; i += 32)
+        a->values(t->values + (size_t)i * dim, dim, i / 32, t->v);
+    numbers(t->l, (size_t)M * 16, NORMAL, 8);
+    numbers(t->o, (size_t)M * dim, NORMAL, 9);
+}
+
+/* n queries from `q` on. */
+static void run_operands(const lcpu_attn_matrix *a, uint32_t dim, uint32_t q, uint32_t n,
+                         operands *t)
+{
+    lcpu_attn_tile tile = {.q_parts = t->q + (size_t)q / 16 * 16 * dim * BOTH + q % 16 * 64,
+                           .k_parts = t->k,
+                           .v_parts = t->v,
+                           .k_dim = dim,
+                           .v_stride = dim,
+                           .n = n,
+                           .visible = t->visible + q,
+                           .scores = t->scores + (size_t)q * S,
+                           .m = t->m + q,
+                           .l = t->l + (size_t)q * 16,
+                           .o = t->o + (size_t)q * dim};
+    a->shape(n < 16 ? n : 16);
+    a->scores(&tile);
+    a->mix(&tile);
+    a->shape(0);
+}
+
+/* Scores within 2^-15 of the terms' size; what follows from them is tested with whole steps. */
+static void check_products(const lcpu_attn_matrix *a, uint32_t dim, operands *t)
+{
+    lcpu_attn_tile tile = {
+        .q_parts = t->q, .k_parts = t->k, .k_dim = dim, .n = M, .scores = t->scores};
+    a->shape(16);
+    a->scores(&tile);
+    a->shape(0);
+    for (uint32_t q = 0; q < M; q++)
+        for (uint32_t j = 0; j < S; j++) {
+            double exact = 0, size = 0;
+            for (uint32_t d = 0; d < dim; d++) {
+                double product = (double)t->queries[q * dim + d] * 0.1 * t->keys[j * dim + d];
+                exact += product;
+                size += fabs(product);
+            }
+            assert_true(fabs(t->scores[q * S + j] - exact) <= size / 32768);
+        }
+}
+
+/* Any number of queries together get the bits that each gets alone; who sees nothing stays. */
+static void matrices(void **state)
+{
+    (void)state;
+    static operands all, each;
+    lcpu_kernels k = kernels_of(n_levels - 1);
+    const lcpu_attn_matrix *a = &k.attn_matrix;
+    if (a->mix == NULL)
+        skip();
+    for (uint32_t dim = 32; dim <= STRIDE; dim += 32) {
+        fill_operands(a, dim, &all);
+        check_products(a, dim, &all);
+        for (uint32_t n = 1; n <= M; n += n < 16 ? 5 : 8) {
+            fill_operands(a, dim, &all);
+            each = all;
+            run_operands(a, dim, 0, n, &all);
+            for (uint32_t q = 0; q < n; q++)
+                run_operands(a, dim, q, 1, &each);
+            assert_memory_equal(all.m, each.m, n * sizeof(float));
+            assert_memory_equal(all.l, each.l, (size_t)n * 16 * sizeof(float));
+            assert_memory_equal(all.o, each.o, (size_t)n * dim * sizeof(float));
+            fill_operands(a, dim, &each);
+            for (uint32_t q = 3; q < n; q += 11)
+                assert_memory_equal(all.o + q * dim, each.o + q * dim, dim * sizeof(float));
+        }
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -403,6 +505,7 @@ int main(void)
         cmocka_unit_test(wrong_numbers),
         cmocka_unit_test(together),
         cmocka_unit_test(straight_is_decoded),
+        cmocka_unit_test(matrices),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

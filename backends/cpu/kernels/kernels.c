@@ -23,6 +23,7 @@ static const struct {
 #endif
 #ifdef LCPU_HAVE_AMX
     {LCPU_AVX2 | LCPU_AVX512 | LCPU_AVX512_BF16 | LCPU_AMX_BF16, lcpu_fill_amx},
+    {LCPU_AVX2 | LCPU_AVX512 | LCPU_AMX_BF16, lcpu_fill_amx_attn},
 #endif
 #ifdef LCPU_HAVE_AMX_INT8
     {LCPU_AVX2 | LCPU_AVX512 | LCPU_AVX512_VNNI | LCPU_AMX_INT8, lcpu_fill_amx_int8},

@@ -96,8 +96,10 @@ typedef struct lcpu_attn_tile {
     float scale;
     uint32_t n;                /* queries */
     const float *const *query; /* [n] */
-    const uint64_t *visible;   /* [n], bit j: slot j is seen; 0: the query is left alone */
-    float *scores;             /* [n, 64] */
+    /* Operands instead, for lcpu_attn_matrix. */
+    const uint8_t *q_parts, *k_parts, *v_parts;
+    const uint64_t *visible; /* [n], bit j: slot j is seen; 0: the query is left alone */
+    float *scores;           /* [n, 64] */
     float *m, *l,
         *o; /* [n], [n, 16], [n, v_stride]: maximum, sums and output of the split so far */
 } lcpu_attn_tile;
@@ -108,6 +110,25 @@ typedef struct lcpu_attn_direct {
     void (*scores)(const lcpu_attn_tile *t);
     void (*mix)(const lcpu_attn_tile *t);
 } lcpu_attn_direct;
+
+#define LCPU_ATTN_MATRIX 32u /* queries at once at most with matrix registers */
+
+/* With matrix registers: queries, keys and values become operands, of four bytes a value. Dimensions
+ * are multiples of 32, rows of f32 lie one behind the other. */
+typedef struct lcpu_attn_matrix {
+    /* Query number `q`, times `scale`, into its place. */
+    void (*query)(const float *x, uint32_t dim, float scale, uint32_t q, uint8_t *to);
+    /* Sixteen rows, the tile's from 16 `place` on. */
+    void (*keys)(const float *rows, uint32_t dim, uint32_t place, uint8_t *to);
+    /* 32 rows, the tile's from 32 `half` on. */
+    void (*values)(const float *rows, uint32_t dim, uint32_t half, uint8_t *to);
+    /* Before the two below: so many of each sixteen queries are computed, and scores and outputs have
+     * room for as many. 0: afterwards. */
+    void (*shape)(uint32_t rows);
+    void (*scores)(const lcpu_attn_tile *t);
+    /* Values that some query of the tile does not see have to be finite. */
+    void (*mix)(const lcpu_attn_tile *t);
+} lcpu_attn_matrix;
 
 /* One token of the Mamba-2 recurrence for one head, see scan_state. */
 typedef struct lcpu_scan_token {
@@ -154,7 +175,8 @@ typedef struct lcpu_kernels {
     void (*attn_scores)(const lcpu_attn_tile *t); /* scaled products */
     void (*attn_mix)(const lcpu_attn_tile *t);    /* final scores to weights; m, l and o */
     lcpu_attn_direct attn_direct[6];
-    float (*sum)(const float *x, uint32_t n);                     /* sum16 */
+    lcpu_attn_matrix attn_matrix;             /* for fast numerics; NULLs where it is not there */
+    float (*sum)(const float *x, uint32_t n); /* sum16 */
     float (*sum_squares)(const float *x, float mean, uint32_t n); /* sum16 of (x - mean)^2 */
     void (*scan)(const lcpu_scan_token *s);
     void (*act)(uint32_t act, const float *x, const float *factor, float *out, size_t n);
@@ -192,6 +214,7 @@ void lcpu_fill_avx_vnni(lcpu_kernels *k);
 void lcpu_fill_avx512(lcpu_kernels *k);
 void lcpu_fill_avx512_vnni(lcpu_kernels *k);
 void lcpu_fill_amx(lcpu_kernels *k);
+void lcpu_fill_amx_attn(lcpu_kernels *k);
 void lcpu_fill_amx_int8(lcpu_kernels *k);
 void lcpu_fill_amx_fast(lcpu_kernels *k);
 void lcpu_fill_neon(lcpu_kernels *k);
