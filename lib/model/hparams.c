@@ -73,15 +73,16 @@ static int32_t read_scaling(const reader *r, void *field)
 
 static void store(void *field, uint32_t type, double number)
 {
-    uint32_t u = (uint32_t)number;
-    float f = (float)number;
-    bool flag = number != 0;
-    if (type == LM_HPARAM_F32)
+    if (type == LM_HPARAM_F32) {
+        float f = (float)number;
         memcpy(field, &f, sizeof f);
-    else if (type == LM_HPARAM_BOOL)
+    } else if (type == LM_HPARAM_BOOL) {
+        bool flag = number != 0;
         memcpy(field, &flag, sizeof flag);
-    else
+    } else { /* only now: a number of another type may be beyond 32 bits */
+        uint32_t u = (uint32_t)number;
         memcpy(field, &u, sizeof u);
+    }
 }
 
 static int32_t read_row(lm_model *m, const lm_hparam_row *row)

@@ -335,6 +335,7 @@ static const lie llama_lies[] = {
     F32("llama.rope.freq_base", -10000, LLM_E_FORMAT),
     F32("llama.rope.freq_base", NAN, LLM_E_FORMAT),
     F32("llama.rope.freq_base", INFINITY, LLM_E_FORMAT),
+    F32("llama.rope.freq_base", 1e20, LLM_OK), /* more than any integer field holds */
     F32("llama.rope.scaling.factor", -4, LLM_E_FORMAT),
     F32("llama.rope.scaling.factor", 0, LLM_OK), /* none */
     F32("llama.rope.scale_linear", 4, LLM_OK),
