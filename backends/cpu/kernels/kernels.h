@@ -54,8 +54,8 @@ typedef void (*lcpu_panels_fn)(const void *panels, uint32_t n_w, const void *con
                                size_t next_bytes);
 
 /* A format of the int8 family, or one multiplied alike: `k` is a multiple of 32 but of BF16,
- * `from` are rows of the file, `stride` bytes apart. Rows of weights are unpacked into panels of `panel_rows` (see lcpu_int8) that lie one
- * behind the other. */
+ * `from` are rows of the file, `stride` bytes apart. Rows of weights are unpacked into panels of
+ * `panel_rows` (see lcpu_int8) that lie one behind the other. */
 typedef struct lcpu_int8_format {
     uint32_t id;           /* of the storage format */
     uint32_t column_bytes; /* of a panel, per 32 columns */
