@@ -10,8 +10,8 @@
  * fast: operands rounded to 8 bits of bfloat16 at worst; 0: as the others.
  *
  * What is not 0 is at least 1.5 times the largest difference that draw_tolerances.py found: of 20
- * seeds on the CPU, and of 8 with fast numerics in the emulation of CUDA for attention and some
- * models, of one for all cases. So new random numbers need no other table. */
+ * seeds on the CPU, and with fast numerics of 6 there and of 8 in the emulation of CUDA for attention
+ * and some models, of one for all cases. So new random numbers need no other table. */
 enum { EXACT, COARSE, FAST, N_COLUMNS };
 
 static const struct {
