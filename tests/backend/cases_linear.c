@@ -58,6 +58,22 @@ static void build_tall(rig_model *m, uint32_t format)
     rig_output(m, out);
 }
 
+/* Four of one input, which may be one job. Variant: a bit for each whose result is wanted; the place
+ * of another's may be that of the next one's. */
+static void build_together(rig_model *m, uint32_t wanted)
+{
+    static const uint32_t formats[] = {LM_F32, LM_Q8_0, LM_F16, LM_Q4_0};
+    uint32_t cols = 64, rows = 70, in = rig_input(m, cols);
+    for (uint32_t i = 0; i < 4; i++) {
+        uint32_t out = rig_slot(m, rows);
+        lm_step step = rig_make(LM_STEP_LINEAR, in, LM_NONE, out);
+        step.u.linear = (lm_linear){rig_matrix(m, formats[i], rows, cols), LM_NONE, LM_NONE, 0};
+        rig_step(m, &step);
+        if ((wanted >> i & 1u) != 0)
+            rig_output(m, out);
+    }
+}
+
 static void build_heads(rig_model *m, uint32_t format)
 {
     uint32_t heads = 5, cols = 64, rows = 21;
@@ -132,6 +148,8 @@ static const rig_case list[] = {
     {"linear wide Q4_0", build_wide, LM_Q4_0, LM_STEP_LINEAR, true, false},
     {"linear tall BF16", build_tall, LM_BF16, LM_STEP_LINEAR, true, false},
     {"linear tall Q5_0", build_tall, LM_Q5_0, LM_STEP_LINEAR, true, false},
+    {"linear four of one input", build_together, 15, LM_STEP_LINEAR, true, false},
+    {"linear two of four wanted", build_together, 10, LM_STEP_LINEAR, true, false},
     {"linear_heads F32", build_heads, LM_F32, LM_STEP_LINEAR_HEADS, false, false},
     {"linear_heads Q8_0", build_heads, LM_Q8_0, LM_STEP_LINEAR_HEADS, true, false},
     {"linear_expert F32", build_experts, LM_F32, LM_STEP_LINEAR_EXPERT, false, false},
