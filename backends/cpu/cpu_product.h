@@ -70,6 +70,9 @@ typedef struct lcpu_pair {
 
 #define LCPU_BATCH 3
 
+#define LCPU_PAIR_PLACES 96u /* taken through a pair together */
+#define LCPU_PANEL_GAP   16u /* floats between rows, so that not all of them share cache sets */
+
 /* What products are planned for. */
 typedef struct lcpu_plan {
     const lcpu_device *d;

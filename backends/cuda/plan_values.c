@@ -164,7 +164,7 @@ void lcu_plan_normed(lcu_planner *p, const lm_norm *n, lcu_slot in, lcu_slot out
     plan_norm(p, &a, 1);
 }
 
-/* --- norms that the next step does itself, and next steps that a norm does --------------------------------------------------------- */
+/* --- norms that the next step does itself, and next steps that a norm does --------------------- */
 
 static bool reads(const lm_step *s, uint32_t slot)
 {

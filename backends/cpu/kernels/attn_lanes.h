@@ -1,8 +1,11 @@
-/* attn_lanes - attention over one tile of 64 slots, written once over a type of sixteen lanes.
- * Whoever includes it defines before: `lanes` and the functions lanes_zero, _set, _load, _store,
- * _add, _sub, _mul, _mac (x * y + sum), _max (x > y ? x : y), _pick (bit set ? x : y), _largest (of
- * sixteen), _exponent (the power of two of a shifted number, see lcpu_exp), _transpose (16 by 16), _load_f16, _load_bf16, _load_e4m3, _load_i8 (sixteen bytes), _set_f16, _gather_f16, and SCORE_Q, SCORE_V, MIX_Q, MIX_V, the sizes of tiles that its registers hold. Scores have
- * slots as lanes, outputs the columns of values, so neither needs a sum across lanes. */
+/* attn_lanes - attention over one tile of 64 slots, written once over a type of sixteen lanes. Scores have
+ * slots as lanes, outputs the columns of values, so neither needs a sum across lanes.
+ *
+ * Whoever includes it defines before: `lanes` and the functions lanes_zero, _set, _load, _store, _add, _sub,
+ * _mul, _mac (x * y + sum), _max (x > y ? x : y), _pick (bit set ? x : y), _largest (of sixteen), _exponent
+ * (the power of two of a shifted number, see lcpu_exp), _transpose (16 by 16), _load_f16, _load_bf16,
+ * _load_e4m3, _load_i8 (sixteen bytes), _set_f16, _gather_f16, and SCORE_Q, SCORE_V, MIX_Q, MIX_V, the sizes of
+ * tiles that its registers hold. */
 #ifndef LM_BACKENDS_CPU_KERNELS_ATTN_LANES_H
 #define LM_BACKENDS_CPU_KERNELS_ATTN_LANES_H
 

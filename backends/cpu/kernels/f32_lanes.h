@@ -1,6 +1,6 @@
-/* f32_lanes - the f32 kernels of the sets with fused multiply-add, written once over a type of
- * sixteen lanes. Whoever includes it defines before what attn_lanes.h asks for and _load_some, and TILE_W, TILE_X, TURN_P and TURN_X (see
- * f32_turned.h), the sizes of tiles of products that its registers hold. */
+/* f32_lanes - the f32 kernels of the sets with fused multiply-add, written once over a type of sixteen lanes.
+ * Whoever includes it defines before: what attn_lanes.h asks for, _load_some, and TILE_W, TILE_X, TURN_P and
+ * TURN_X (see f32_turned.h), the sizes of tiles of products that its registers hold. */
 #ifndef LM_BACKENDS_CPU_KERNELS_F32_LANES_H
 #define LM_BACKENDS_CPU_KERNELS_F32_LANES_H
 
