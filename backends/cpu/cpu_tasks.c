@@ -77,19 +77,27 @@ static void unpack(const part *t, uint32_t first, uint32_t count)
         t->p->decode(from + i * w->row_bytes, (float *)(void *)t->panel + i * stride, w->cols);
 }
 
+/* The same rows in another copy of the activations. */
+static void find_rows(const void *const *x, uint32_t n, const void *in, size_t in_bytes,
+                      const void *copy, size_t copy_bytes, const void **rows)
+{
+    for (uint32_t i = 0; i < n; i++) {
+        size_t row = (size_t)((const uint8_t *)x[i] - (const uint8_t *)in) / in_bytes;
+        rows[i] = (const uint8_t *)copy + row * copy_bytes;
+    }
+}
+
 static void multiply_turned(const part *t, uint32_t count, const void *const *x, uint32_t n,
                             float *const *out, size_t at)
 {
     const lcpu_acts *a = t->p->acts;
-    const float *rows[LCPU_PAIR_PLACES];
+    const void *rows[LCPU_PAIR_PLACES];
     for (uint32_t done = 0; done < n; done += LCPU_PAIR_PLACES) {
         uint32_t here = n - done < LCPU_PAIR_PLACES ? n - done : LCPU_PAIR_PLACES;
-        for (uint32_t i = 0; i < here; i++) {
-            size_t row = (size_t)((const float *)x[done + i] - a->in) / a->cols;
-            rows[i] = a->turned + row * a->turned_values;
-        }
-        t->b->d->k.turned.matmul((const float *)(const void *)t->panel, count, rows, here, a->cols,
-                                 out + done, at);
+        find_rows(x + done, here, a->in, a->cols * sizeof *a->in, a->turned,
+                  a->turned_values * sizeof *a->turned, rows);
+        t->b->d->k.turned.matmul((const float *)(const void *)t->panel, count,
+                                 (const float *const *)rows, here, a->cols, out + done, at);
     }
 }
 
@@ -101,10 +109,7 @@ static void multiply_fast(const part *t, uint32_t count, const void *const *x, u
     const void *rows[LCPU_PAIR_PLACES];
     for (uint32_t done = 0; done < n; done += LCPU_PAIR_PLACES) {
         uint32_t here = n - done < LCPU_PAIR_PLACES ? n - done : LCPU_PAIR_PLACES;
-        for (uint32_t i = 0; i < here; i++) {
-            size_t row = (size_t)((const uint8_t *)x[done + i] - a->blocks) / a->row_bytes;
-            rows[i] = a->fast + row * a->fast_bytes;
-        }
+        find_rows(x + done, here, a->blocks, a->row_bytes, a->fast, a->fast_bytes, rows);
         t->p->fast->matmul(t->panel, count, rows, here, a->cols, out + done, at, NULL, 0);
     }
 }

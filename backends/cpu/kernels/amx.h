@@ -33,6 +33,17 @@ static inline void tiles_begin(const tile_config *c)
     __asm__ volatile("ldtilecfg (%0)" ::"r"(c) : "memory");
 }
 
+/* All registers have all rows and bytes. */
+static inline void tiles_begin_whole(void)
+{
+    tile_config c = {.palette = 1};
+    for (int i = 0; i < 8; i++) {
+        c.rows[i] = SIDE;
+        c.bytes[i] = TILE / SIDE;
+    }
+    tiles_begin(&c);
+}
+
 static inline void tiles_end(void)
 {
     __asm__ volatile("tilerelease" ::);

@@ -3,7 +3,7 @@
 #ifndef LM_BACKENDS_CPU_KERNELS_AMX_BF16_H
 #define LM_BACKENDS_CPU_KERNELS_AMX_BF16_H
 
-#include "backends/cpu/kernels/amx.h"
+#include "backends/cpu/kernels/amx_turned.h"
 #include "backends/cpu/kernels/kernels.h"
 
 #include <immintrin.h>
@@ -24,32 +24,6 @@ INLINE uint32_t steps_of(uint32_t columns)
 INLINE __mmask32 there_of(uint32_t count)
 {
     return count >= STEP ? 0xffffffffu : (1u << count) - 1;
-}
-
-/* Sixteen by sixteen words of 32 bits. */
-INLINE void turn(__m512i x[16])
-{
-    __m512i y[16];
-    for (int i = 0; i < 16; i += 4) {
-        __m512i ab = _mm512_unpacklo_epi32(x[i], x[i + 1]);
-        __m512i cd = _mm512_unpacklo_epi32(x[i + 2], x[i + 3]);
-        __m512i ef = _mm512_unpackhi_epi32(x[i], x[i + 1]);
-        __m512i gh = _mm512_unpackhi_epi32(x[i + 2], x[i + 3]);
-        y[i] = _mm512_unpacklo_epi64(ab, cd);
-        y[i + 1] = _mm512_unpackhi_epi64(ab, cd);
-        y[i + 2] = _mm512_unpacklo_epi64(ef, gh);
-        y[i + 3] = _mm512_unpackhi_epi64(ef, gh);
-    }
-    for (int i = 0; i < 4; i++) {
-        __m512i ab = _mm512_shuffle_i32x4(y[i], y[i + 4], 0x88);
-        __m512i cd = _mm512_shuffle_i32x4(y[i + 8], y[i + 12], 0x88);
-        __m512i ef = _mm512_shuffle_i32x4(y[i], y[i + 4], 0xdd);
-        __m512i gh = _mm512_shuffle_i32x4(y[i + 8], y[i + 12], 0xdd);
-        x[i] = _mm512_shuffle_i32x4(ab, cd, 0x88);
-        x[i + 4] = _mm512_shuffle_i32x4(ef, gh, 0x88);
-        x[i + 8] = _mm512_shuffle_i32x4(ab, cd, 0xdd);
-        x[i + 12] = _mm512_shuffle_i32x4(ef, gh, 0xdd);
-    }
 }
 
 /* Products from the file's rows with few rows of activations, and from panels with many. */

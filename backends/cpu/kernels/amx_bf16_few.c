@@ -42,13 +42,11 @@ static void configure(uint32_t width)
 static void turn_rows(const block *b, uint32_t first, uint32_t steps, uint8_t *to)
 {
     for (uint32_t s = first; s < first + steps; s++, to += TILE) {
-        __m512i words[SIDE];
+        lanes words[SIDE];
         for (uint32_t i = 0; i < SIDE; i++)
-            words[i] = i < b->n_x ? _mm512_load_si512((const uint8_t *)b->x[i] + (size_t)s * LINE)
-                                  : _mm512_setzero_si512();
-        turn(words);
-        for (uint32_t i = 0; i < SIDE; i++)
-            _mm512_store_si512(to + i * LINE, words[i]);
+            words[i] = i < b->n_x ? _mm512_load_ps((const uint8_t *)b->x[i] + (size_t)s * LINE)
+                                  : lanes_zero();
+        store_turned(to, words);
     }
 }
 
@@ -124,12 +122,12 @@ static void hand_out(const block *b, float *const *out, size_t at)
             _mm512_mask_storeu_ps(out[0] + at + row, there, _mm512_load_ps(sums));
             continue;
         }
-        __m512i words[SIDE];
+        lanes words[SIDE];
         for (uint32_t i = 0; i < SIDE; i++)
-            words[i] = _mm512_load_si512(sums + i * LINE);
-        turn(words);
+            words[i] = _mm512_load_ps(sums + i * LINE);
+        lanes_transpose(words);
         for (uint32_t i = 0; i < b->n_x; i++)
-            _mm512_mask_storeu_epi32(out[i] + at + row, there, words[i]);
+            _mm512_mask_storeu_ps(out[i] + at + row, there, words[i]);
     }
 }
 

@@ -27,13 +27,12 @@
 static void turn_step(const uint8_t *from, size_t stride, uint32_t rows, __mmask32 there,
                       uint8_t *to)
 {
-    __m512i words[SIDE];
+    lanes words[SIDE];
     for (uint32_t i = 0; i < SIDE; i++)
-        words[i] =
-            i < rows ? _mm512_maskz_loadu_epi16(there, from + i * stride) : _mm512_setzero_si512();
-    turn(words);
-    for (uint32_t i = 0; i < SIDE; i++)
-        _mm512_store_si512(to + i * LINE, words[i]);
+        words[i] = i < rows
+                       ? _mm512_castsi512_ps(_mm512_maskz_loadu_epi16(there, from + i * stride))
+                       : lanes_zero();
+    store_turned(to, words);
 }
 
 void lcpu_amx_bf16_unpack(const uint8_t *from, size_t stride, uint32_t n_w, uint32_t k,
@@ -165,16 +164,6 @@ static void multiply_rows(const uint8_t *panels, size_t stride, uint32_t n_w, co
     hand_out(sums, n_w, r.n_x, out, at);
 }
 
-static void configure(void)
-{
-    tile_config c = {.palette = 1};
-    for (int i = 0; i < 8; i++) {
-        c.rows[i] = SIDE;
-        c.bytes[i] = LINE;
-    }
-    tiles_begin(&c);
-}
-
 void lcpu_amx_bf16_many(const void *panels, uint32_t n_w, const void *const *x, uint32_t n_x,
                         uint32_t k, float *const *out, size_t at, const uint8_t *next,
                         size_t next_bytes)
@@ -183,7 +172,7 @@ void lcpu_amx_bf16_many(const void *panels, uint32_t n_w, const void *const *x, 
     size_t turns = (size_t)((n_x + X - 1) / X) * ((n_w + X - 1) / X) * steps_of(k);
     size_t stride = (size_t)steps_of(k) * TILE;
     lcpu_ahead ahead = lcpu_ahead_of(next, next_bytes);
-    configure();
+    tiles_begin_whole();
     for (uint32_t row = 0; row < n_w; row += ROWS)
         for (uint32_t i = 0; i < n_x; i += X) {
             run r = {

@@ -3,9 +3,8 @@
  * sixteen columns or slots apart, as they come out of vectors without shuffles; queries and weights
  * are left operands, keys (turned) and values right ones. An output takes its products in the same
  * order whatever stands beside it. */
-#include "backends/cpu/kernels/lanes_avx512.h"
+#include "backends/cpu/kernels/amx_turned.h"
 
-#include "backends/cpu/kernels/amx.h"
 #include "backends/cpu/kernels/attn_weights.h"
 
 #define STEP    32u        /* columns or slots of an operand */
@@ -70,13 +69,6 @@ static void query(const float *x, uint32_t dim, float scale, uint32_t q, uint8_t
         store_parts(to, q % SIDE,
                     rounded(lanes_mul(lanes_load(x + d), factor),
                             lanes_mul(lanes_load(x + d + LANES), factor)));
-}
-
-INLINE void store_turned(uint8_t *to, lanes x[SIDE])
-{
-    lanes_transpose(x);
-    EACH (i, SIDE)
-        lanes_store((float *)(void *)(to + i * 64), x[i]);
 }
 
 static void keys(const float *rows, uint32_t dim, uint32_t place, uint8_t *to)

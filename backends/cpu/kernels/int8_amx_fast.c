@@ -28,16 +28,6 @@ typedef struct fast_sums {
     uint8_t high[2][TILE], cross[2][TILE], minima[2][TILE];
 } fast_sums;
 
-static void configure(void)
-{
-    tile_config c = {.palette = 1};
-    for (int i = 0; i < 8; i++) {
-        c.rows[i] = SIDE;
-        c.bytes[i] = LINE;
-    }
-    tiles_begin(&c);
-}
-
 /* --- activations ------------------------------------------------------------------------------ */
 
 /* Sixteen values; 0 where `inverse` is. */
@@ -251,7 +241,7 @@ INLINE void multiply(uint32_t digits, bool minima, const uint8_t *panels, uint32
     size_t bytes = fast_panel_bytes(digits, minima), turns = (n_x + GROUP - 1) / GROUP;
     lcpu_ahead ahead = lcpu_ahead_of(next, next_bytes);
     size_t share = n_x == 0 ? 0 : next_bytes / (turns * n * blocks * FAST_STEPS);
-    configure();
+    tiles_begin_whole();
     for (uint32_t i = 0; i < n_x; i += GROUP) {
         group g = group_of(x + i, n_x - i < GROUP ? n_x - i : GROUP);
         for (uint32_t o = 0; o < n_w; o += TILE_ROWS) {
